@@ -1,0 +1,85 @@
+// Thin C shims over Linux calls and constants that Swift cannot import. Prefix zt_.
+#pragma once
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <stddef.h>
+#include <stdint.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+// A socket address of either family, 128-bit host-order form (IPv4 as v4-mapped).
+struct zt_address {
+    uint64_t high;
+    uint64_t low;
+    uint16_t port;
+};
+
+enum { ZT_EPOLLIN = 1, ZT_EPOLLOUT = 4, ZT_EPOLLERR = 8, ZT_EPOLLHUP = 16, ZT_EPOLLRDHUP = 0x2000 };
+
+// All functions return a non-negative result or -errno.
+int zt_epoll_create(void);
+int zt_epoll_add(int epoll, int fd, uint32_t events, uint64_t cookie);
+int zt_epoll_modify(int epoll, int fd, uint32_t events, uint64_t cookie);
+int zt_epoll_remove(int epoll, int fd);
+int zt_epoll_wait(int epoll, struct epoll_event *events, int capacity, int timeout_ms);
+uint64_t zt_epoll_cookie(const struct epoll_event *event);
+uint32_t zt_epoll_edge_triggered(void);
+uint32_t zt_epoll_exclusive(void);
+
+int zt_eventfd(void);
+int zt_eventfd_signal(int fd);
+int zt_eventfd_clear(int fd);
+uint64_t zt_monotonic_ns(void);
+uint64_t zt_realtime_ns(void);
+
+int zt_socket_tcp(int ipv6);
+int zt_socket_udp(int ipv6);
+int zt_accept(int fd, struct zt_address *peer);
+int zt_bind(int fd, const struct zt_address *address, int ipv6);
+int zt_listen(int fd, int backlog);
+int zt_connect(int fd, const struct zt_address *address, int ipv6);
+int zt_local_address(int fd, struct zt_address *address);
+int zt_peer_address(int fd, struct zt_address *address);
+// SO_ORIGINAL_DST of either family; -ENOENT when conntrack knows nothing of the socket.
+int zt_original_destination(int fd, struct zt_address *address);
+int zt_socket_error(int fd);
+int zt_shutdown_write(int fd);
+
+int zt_set_nodelay(int fd);
+int zt_set_reuseport(int fd);
+int zt_set_reuseaddr(int fd);
+int zt_set_v6only(int fd, int on);
+int zt_set_mark(int fd, uint32_t mark);
+int zt_set_transparent(int fd, int ipv6);
+int zt_set_freebind(int fd, int ipv6);
+int zt_set_device(int fd, const char *name);
+int zt_set_keepalive(int fd, int idle_s, int interval_s, int probes);
+// Makes close() send RST and drop what is queued.
+int zt_set_reset_on_close(int fd);
+
+ssize_t zt_read(int fd, void *buffer, size_t count);
+ssize_t zt_write(int fd, const void *buffer, size_t count);
+ssize_t zt_writev(int fd, const struct iovec *vector, int count);
+int zt_close(int fd);
+
+int zt_open_read(const char *path);
+// Enters the network namespace behind fd, for the calling thread only.
+int zt_setns_net(int fd);
+// st_dev and st_ino of an open descriptor.
+int zt_identity(int fd, uint64_t *device, uint64_t *inode);
+int zt_is_net_namespace(int fd);
+int zt_raise_descriptor_limit(void);
+int zt_block_sigpipe(void);
+
+// Unix domain stream sockets.
+int zt_unix_listen(const char *path, int backlog, unsigned mode);
+int zt_unix_accept(int fd);
+int zt_unix_connect(const char *path);
+// uid of the peer of a connected Unix socket.
+int zt_unix_peer_uid(int fd, uint32_t *uid);
+
+// Errno names: "ECONNREFUSED".
+const char *zt_errno_name(int error);
