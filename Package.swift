@@ -72,8 +72,10 @@ let package = Package(
                 "MeshModel", "Telemetry", "RoutingCore", "StatusModel", "EventLoop", "TLS", "HTTP2", "HTTP1", "HBONE",
                 "ControlPlane", "AdminServer",
             ], hot),
-        program("ztund", ["NodeProxy", "Capture", "ControlPlane", "AdminServer", "Telemetry", "MeshModel", "StatusModel"]),
-        program("ztun-waypoint", ["WaypointProxy", "ControlPlane", "AdminServer", "Telemetry", "MeshModel", "StatusModel"]),
+        program(
+            "ztund", ["NodeProxy", "Capture", "ControlPlane", "AdminServer", "Telemetry", "MeshModel", "StatusModel"]),
+        program(
+            "ztun-waypoint", ["WaypointProxy", "ControlPlane", "AdminServer", "Telemetry", "MeshModel", "StatusModel"]),
         program("ztun", ["StatusModel"]),
         tests("MeshModelTests", ["MeshModel"]),
         tests("TelemetryTests", ["Telemetry", "MeshModel"]),

@@ -6,13 +6,17 @@
 #include <fcntl.h>
 #include <linux/netfilter_ipv4.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -183,7 +187,7 @@ int zt_set_reset_on_close(int fd) {
 
 ssize_t zt_read(int fd, void *buffer, size_t count) { CHECK(read(fd, buffer, count)); }
 ssize_t zt_write(int fd, const void *buffer, size_t count) { CHECK(send(fd, buffer, count, MSG_NOSIGNAL)); }
-ssize_t zt_writev(int fd, const struct iovec *vector, int count) {
+ssize_t zt_writev(int fd, const void *vector, int count) {
     struct msghdr message = {.msg_iov = (struct iovec *)vector, .msg_iovlen = (size_t)count};
     CHECK(sendmsg(fd, &message, MSG_NOSIGNAL));
 }
@@ -210,6 +214,7 @@ int zt_raise_descriptor_limit(void) {
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0) return -errno;
     return limit.rlim_cur > 0x7fffffff ? 0x7fffffff : (int)limit.rlim_cur;
 }
+void zt_set_thread_name(const char *name) { prctl(PR_SET_NAME, (unsigned long)name, 0, 0, 0); }
 int zt_block_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0; }
 
 static int unix_address(const char *path, struct sockaddr_un *out) {

@@ -52,7 +52,8 @@ package final class Service: Sendable {
     package enum IPFamilies: String, Sendable { case ipv4 = "IPv4", ipv6 = "IPv6", dual = "Dual" }
     /// One step of a locality preference; compared in the order the service lists them.
     package enum RoutingPreference: String, Sendable {
-        case region = "Region", zone = "Zone", subzone = "Subzone", node = "Node", cluster = "Cluster", network = "Network"
+        case region = "Region", zone = "Zone", subzone = "Subzone", node = "Node", cluster = "Cluster", network =
+            "Network"
     }
     package struct LoadBalancer: Hashable, Sendable {
         package enum Mode: String, Sendable {

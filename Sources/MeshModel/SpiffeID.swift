@@ -34,14 +34,16 @@ extension SpiffeID: CustomStringConvertible {
     package static func isTrustDomain(_ text: some StringProtocol) -> Bool {
         let bytes = text.utf8
         guard !bytes.isEmpty, bytes.count <= 255, bytes.first != 46, bytes.suffix(1).first != 46 else { return false }
-        return bytes.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == 45 || $0 == 46 || $0 == 95 }
+        return bytes.allSatisfy(isLowerOrMark)
     }
 
     private static func isSegment(_ text: some StringProtocol) -> Bool {
         let bytes = text.utf8
         guard !bytes.isEmpty, text != ".", text != ".." else { return false }
-        return bytes.allSatisfy {
-            (97...122).contains($0) || (65...90).contains($0) || (48...57).contains($0) || $0 == 45 || $0 == 46 || $0 == 95
-        }
+        return bytes.allSatisfy { isLowerOrMark($0) || (65...90).contains($0) }
+    }
+
+    private static func isLowerOrMark(_ byte: UInt8) -> Bool {
+        (97...122).contains(byte) || (48...57).contains(byte) || byte == 45 || byte == 46 || byte == 95
     }
 }

@@ -1,14 +1,9 @@
 // Thin C shims over Linux calls and constants that Swift cannot import. Prefix zt_.
 #pragma once
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <stddef.h>
 #include <stdint.h>
-#include <netinet/in.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
+#include <sys/types.h>
 
 // A socket address of either family, 128-bit host-order form (IPv4 as v4-mapped).
 struct zt_address {
@@ -62,7 +57,8 @@ int zt_set_reset_on_close(int fd);
 
 ssize_t zt_read(int fd, void *buffer, size_t count);
 ssize_t zt_write(int fd, const void *buffer, size_t count);
-ssize_t zt_writev(int fd, const struct iovec *vector, int count);
+// vector: an array of struct iovec.
+ssize_t zt_writev(int fd, const void *vector, int count);
 int zt_close(int fd);
 
 int zt_open_read(const char *path);
@@ -73,6 +69,8 @@ int zt_identity(int fd, uint64_t *device, uint64_t *inode);
 int zt_is_net_namespace(int fd);
 int zt_raise_descriptor_limit(void);
 int zt_block_sigpipe(void);
+// Names the calling thread; the kernel keeps 15 bytes.
+void zt_set_thread_name(const char *name);
 
 // Unix domain stream sockets.
 int zt_unix_listen(const char *path, int backlog, unsigned mode);
