@@ -20,10 +20,10 @@ package struct ServiceAccountMatch: Hashable, Sendable {
 
 /// An L4 authorization policy, `istio.security.Authorization`; immutable and shared by reference.
 package final class AuthorizationPolicy: Sendable {
-    package enum Scope: String, Sendable {
+    package enum Scope: String, Sendable, CaseIterable {
         case global = "Global", namespace = "Namespace", workloadSelector = "WorkloadSelector"
     }
-    package enum Action: String, Sendable { case allow = "Allow", deny = "Deny" }
+    package enum Action: String, Sendable, CaseIterable { case allow = "Allow", deny = "Deny" }
     /// Conditions that must all hold; inside one list any may hold, inside a `not` list none.
     package struct Match: Hashable, Sendable {
         package var namespaces: [StringMatch] = []

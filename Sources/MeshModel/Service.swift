@@ -48,18 +48,18 @@ package struct GatewayAddress: Hashable, Sendable {
 
 /// A Kubernetes Service or ServiceEntry as the control plane describes it; immutable and shared by reference.
 package final class Service: Sendable {
-    package enum Visibility: String, Sendable { case `public` = "Public", namespace = "Namespace" }
-    package enum IPFamilies: String, Sendable { case ipv4 = "IPv4", ipv6 = "IPv6", dual = "Dual" }
+    package enum Visibility: String, Sendable, CaseIterable { case `public` = "Public", namespace = "Namespace" }
+    package enum IPFamilies: String, Sendable, CaseIterable { case ipv4 = "IPv4", ipv6 = "IPv6", dual = "Dual" }
     /// One step of a locality preference; compared in the order the service lists them.
-    package enum RoutingPreference: String, Sendable {
+    package enum RoutingPreference: String, Sendable, CaseIterable {
         case region = "Region", zone = "Zone", subzone = "Subzone", node = "Node", cluster = "Cluster", network =
             "Network"
     }
     package struct LoadBalancer: Hashable, Sendable {
-        package enum Mode: String, Sendable {
+        package enum Mode: String, Sendable, CaseIterable {
             case standard = "Standard", strict = "Strict", failover = "Failover", passthrough = "Passthrough"
         }
-        package enum HealthPolicy: String, Sendable { case onlyHealthy = "OnlyHealthy", allowAll = "AllowAll" }
+        package enum HealthPolicy: String, Sendable, CaseIterable { case onlyHealthy = "OnlyHealthy", allowAll = "AllowAll" }
         package var routingPreferences: [RoutingPreference] = []
         package var mode = Mode.standard
         package var healthPolicy = HealthPolicy.onlyHealthy

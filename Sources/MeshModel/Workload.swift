@@ -3,13 +3,13 @@
 /// Field meanings follow `istio.workload.Workload`; an empty string is "not given" wherever a name may be absent.
 package final class Workload: Sendable {
     /// How peers reach the workload.
-    package enum TunnelProtocol: String, Sendable { case tcp = "TCP", hbone = "HBONE" }
+    package enum TunnelProtocol: String, Sendable, CaseIterable { case tcp = "TCP", hbone = "HBONE" }
     /// Whether the workload shares its node's network.
-    package enum NetworkMode: String, Sendable { case standard = "Standard", hostNetwork = "HostNetwork" }
-    package enum Health: String, Sendable { case healthy = "Healthy", unhealthy = "Unhealthy" }
+    package enum NetworkMode: String, Sendable, CaseIterable { case standard = "Standard", hostNetwork = "HostNetwork" }
+    package enum Health: String, Sendable, CaseIterable { case healthy = "Healthy", unhealthy = "Unhealthy" }
     /// What the workload itself expects in front of its traffic.
     package struct ApplicationTunnel: Hashable, Sendable {
-        package enum Kind: String, Sendable { case none = "NONE", proxy = "PROXY" }
+        package enum Kind: String, Sendable, CaseIterable { case none = "NONE", proxy = "PROXY" }
         package var kind: Kind
         /// The port to use instead of the requested one; nil keeps the requested port.
         package var port: UInt16?
