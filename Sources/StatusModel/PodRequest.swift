@@ -1,0 +1,52 @@
+/// The body of `POST /pods` (all three) and `DELETE /pods` (without a namespace path).
+package struct PodRequest: Codable, Sendable, Hashable {
+    package var namespace: String
+    package var name: String
+    /// Path of the network namespace; nil when a pod is taken out.
+    package var netns: String?
+
+    package init(namespace: String, name: String, netns: String? = nil) {
+        self.namespace = namespace
+        self.name = name
+        self.netns = netns
+    }
+}
+
+extension PodRequest: CustomStringConvertible {
+    /// `NS/NAME@NETNS` or `NS/NAME`.
+    package var description: String { "\(namespace)/\(name)" + (netns.map { "@\($0)" } ?? "") }
+
+    /// Reads `NS/NAME@NETNS` or `NS/NAME`; nil for anything else. Namespace and name are Kubernetes names, the path is
+    /// absolute.
+    package init?(_ text: some StringProtocol) {
+        let halves = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let pod = halves.first else { return nil }
+        let parts = pod.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2, Self.isName(parts[0]), Self.isName(parts[1]) else { return nil }
+        if halves.count == 2 {
+            guard halves[1].hasPrefix("/"), !halves[1].utf8.contains(0), halves[1].utf8.count < 4096 else { return nil }
+        }
+        self.init(
+            namespace: String(parts[0]), name: String(parts[1]), netns: halves.count == 2 ? String(halves[1]) : nil)
+    }
+
+    /// Whether the text is a Kubernetes name (lower-case letters, digits, `-`, `.`, at most 253).
+    package static func isName(_ text: some StringProtocol) -> Bool {
+        let bytes = text.utf8
+        guard bytes.count <= 253, let first = bytes.first, let last = bytes.suffix(1).first else { return false }
+        guard first != 45, first != 46, last != 45, last != 46 else { return false }
+        return bytes.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == 45 || $0 == 46 }
+    }
+}
+
+/// The answer to a command that changes something.
+package struct CommandReply: Codable, Sendable, Hashable {
+    package var ok: Bool
+    /// What was done, or what is wrong and the next step.
+    package var message: String
+
+    package init(ok: Bool, message: String) {
+        self.ok = ok
+        self.message = message
+    }
+}

@@ -1,0 +1,45 @@
+/// One pod whose traffic the node proxy takes care of.
+package struct PodStatus: Codable, Sendable, Hashable {
+    /// How far the pod is; only ``captured`` means that its traffic goes through the mesh.
+    package enum State: String, Codable, Sendable, CaseIterable {
+        /// Being set up, or waiting for something that ``PodStatus/reason`` names.
+        case pending
+        /// Sockets are open and capture is in place.
+        case captured
+        /// Setting up failed; it is tried again.
+        case failed
+        /// Being taken out; its connections end.
+        case draining
+    }
+
+    package var namespace: String
+    package var name: String
+    /// Path of its network namespace.
+    package var netns: String
+    package var state: State
+    /// Why it is not captured, and what is done about it; empty when it is.
+    package var reason: String
+    /// When ``state`` began.
+    package var since: StatusTime
+    /// How often its capture rules were found damaged and put right.
+    package var repairs: UInt64
+    /// Whether the state has a workload for it; without one its traffic is refused.
+    package var workloadKnown: Bool
+    package var addresses: [String]
+    package var identity: String
+    package var connections: UInt64
+
+    package init(namespace: String, name: String, netns: String, state: State, since: StatusTime) {
+        self.namespace = namespace
+        self.name = name
+        self.netns = netns
+        self.state = state
+        self.since = since
+        reason = ""
+        repairs = 0
+        workloadKnown = false
+        addresses = []
+        identity = ""
+        connections = 0
+    }
+}
