@@ -1,0 +1,46 @@
+# What anyone needs to build, try and check ztun. Every target does its own set-up; `make test` is what CI runs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+SWIFT ?= swift
+SOURCES := Package.swift Sources Tests
+PROGRAMS := ztund ztun-waypoint ztun
+RELEASE := .build/release
+VENV := .build/venv
+PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
+export ZTUN_BIN ?= $(CURDIR)/$(RELEASE)
+
+.PHONY: help setup build demo test check bench format lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: system packages (apt-get) and a Python environment in .build/venv
+	@scripts/setup.sh
+
+build: setup ## release programs with the Swift standard library inside, in .build/release
+	@for program in $(PROGRAMS); do $(SWIFT) build -c release --static-swift-stdlib --product $$program; done
+
+demo: build ## two nodes, five pods, one waypoint on this machine, explained step by step (needs root)
+	@scripts/demo.sh
+
+lint: ## formatting and style of the Swift sources
+	@$(SWIFT) format lint --strict --parallel --recursive $(SOURCES)
+
+format: ## rewrite the Swift sources in the house style
+	@$(SWIFT) format --in-place --parallel --recursive $(SOURCES)
+
+test: setup lint build ## everything a change must pass, in under half an hour; the last line is the summary
+	@$(SWIFT) test --parallel
+	@$(PYTEST) Tests -m 'not slow'
+
+check: setup build ## the slower tests: bulk checksums, long runs, leak hunts
+	@$(PYTEST) Tests -m slow
+
+bench: build ## ours beside Envoy on this machine, as Benchmarks/peer/README.md describes (needs root)
+	@ZTUN_BENCH_PYTHON=$(CURDIR)/$(VENV)/bin/python Benchmarks/peer/run.sh $(BENCH)
+
+clean: ## remove everything that was built
+	@rm -rf .build

@@ -1,0 +1,1 @@
+"""What the black-box tests share: programs, certificates, state files, nodes and pods as network namespaces."""

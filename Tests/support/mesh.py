@@ -1,0 +1,150 @@
+"""ztund and ztun-waypoint started on the nodes and pods of a test network."""
+import contextlib
+import http.client
+import json
+import pathlib
+import subprocess
+
+from . import netns
+from .process import Daemon
+from .programs import program
+from .waiting import wait_for
+
+
+class NodeDaemon(Daemon):
+    """`ztund run` in a node's namespace."""
+
+    def __init__(self, node, folder, arguments, ready=True):
+        self.node = node
+        self.run_dir = pathlib.Path(folder) / f"run-{node.name}"
+        command = netns.enter(node.netns, program("ztund"), "run", "--run-dir", self.run_dir, *arguments)
+        super().__init__(f"ztund on {node.name}", command, pathlib.Path(folder) / f"ztund-{node.name}.log")
+        if ready:
+            try:
+                wait_for(self.is_ready, f"{self.name} is ready: {self.log}", 15)
+            except AssertionError as error:
+                self.kill()
+                raise AssertionError(f"{error}\n{self.text()[-3000:]}") from None
+
+    def get(self, port, path, host="127.0.0.1", headers=None):
+        """(status, body) of a GET to one of the daemon's own addresses on the node."""
+        with netns.inside(self.node.netns):
+            connection = http.client.HTTPConnection(host, port, timeout=3)
+            connection.connect()
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers=headers or {})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+    def is_ready(self):
+        assert self.alive(), f"ended with {self.process.returncode}: {self.text()[-2000:]}"
+        return self.get(15021, "/healthz/ready")[0] == 200
+
+    def metric(self, name, **labels):
+        """The sum of all samples of one metric whose labels include `labels`."""
+        total = 0.0
+        for line in self.get(15020, "/metrics")[1].splitlines():
+            if line.startswith(name) and line[len(name) : len(name) + 1] in "{ ":
+                if all(f'{key}="{value}"' in line for key, value in labels.items()):
+                    total += float(line.rsplit(" ", 1)[1])
+        return total
+
+    def ztun(self, *arguments, check=True):
+        """Runs the command-line program against this daemon."""
+        result = subprocess.run(
+            [program("ztun"), *map(str, arguments), "--run-dir", str(self.run_dir)],
+            capture_output=True, text=True, timeout=30,
+        )
+        if check:
+            assert result.returncode == 0, f"ztun {arguments}: {result.returncode}: {result.stdout}{result.stderr}"
+        return result
+
+    def status(self):
+        # The exit status tells how well the daemon does; here the document is wanted whatever it says.
+        result = self.ztun("status", "-o", "json", check=False)
+        return json.loads(result.stdout)
+
+    def pod_status(self, pod):
+        """The status entry of one pod, or None."""
+        def walk(value):
+            if isinstance(value, dict):
+                if value.get("name") == pod.name and "namespace" in value and "state" in value:
+                    return value
+                values = value.values()
+            elif isinstance(value, list):
+                values = value
+            else:
+                return None
+            return next((found for found in map(walk, values) if found), None)
+
+        return walk(self.status())
+
+    def wait_for_pod(self, pod, *states, seconds=10):
+        """Waits until the pod is in one of `states`, written without regard to case, and returns its entry."""
+        def reached():
+            entry = self.pod_status(pod)
+            return entry if entry and str(entry["state"]).lower() in states else None
+
+        return wait_for(reached, f"{pod.name} is {' or '.join(states)} on {self.node.name}", seconds)
+
+
+class WaypointDaemon(Daemon):
+    """`ztun-waypoint run` in its pod's namespace."""
+
+    def __init__(self, pod, folder, arguments):
+        self.pod = pod
+        self.run_dir = pathlib.Path(folder) / f"run-{pod.name}"
+        command = netns.enter(
+            pod.netns, program("ztun-waypoint"), "run", "--run-dir", self.run_dir,
+            "--workload", f"{pod.namespace}/{pod.name}", *arguments,
+        )
+        super().__init__(f"ztun-waypoint in {pod.name}", command, pathlib.Path(folder) / f"waypoint-{pod.name}.log")
+        try:
+            wait_for(self._listens, f"{self.name} listens", 15)
+        except AssertionError as error:
+            self.kill()
+            raise AssertionError(f"{error}\n{self.text()[-3000:]}") from None
+
+    def _listens(self):
+        assert self.alive(), f"ended with {self.process.returncode}"
+        self.pod.connect(self.pod.ipv4, 15008, seconds=1).close()
+        return True
+
+
+class Mesh:
+    """A network with what runs on it. Daemons and servers end with it, the network comes down after them."""
+
+    def __init__(self, network, folder):
+        self.network, self.folder = network, pathlib.Path(folder)
+        self.first, self.second = network.nodes
+        self.ca_dir = self.folder / "ca"
+        self.state_path = self.folder / "state.yaml"
+        self.daemons = {}
+        self.stack = contextlib.ExitStack()
+
+    def use(self, context):
+        """Keeps a server or daemon until the mesh ends."""
+        return self.stack.enter_context(context)
+
+    def start_ztund(self, node, pods, *more, ready=True, state=None):
+        arguments = ["--state", state or self.state_path, "--ca-dir", self.ca_dir]
+        for pod in pods:
+            arguments += ["--pod", pod.enrolment]
+        daemon = NodeDaemon(node, self.folder, [*arguments, *more], ready)
+        self.daemons[node.name] = daemon
+        self.stack.callback(daemon.stop)
+        return daemon
+
+    def start_waypoint(self, pod, routes, *more):
+        path = self.folder / f"routes-{pod.name}.yaml"
+        path.write_text(routes)
+        daemon = WaypointDaemon(pod, self.folder, ["--state", self.state_path, "--ca-dir", self.ca_dir, "--routes", path, *more])
+        self.daemons[pod.name] = daemon
+        self.stack.callback(daemon.stop)
+        return daemon
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stack.close()
