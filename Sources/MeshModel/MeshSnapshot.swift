@@ -1,0 +1,60 @@
+/// The whole state of the mesh at one moment: immutable, shared by reference between threads, read once per connection.
+///
+/// ``applying(_:)`` makes the next one; it shares all that did not change, so an update costs in proportion to what
+/// changed (and, for services that gain or lose endpoints, to their number of endpoints).
+package final class MeshSnapshot: Sendable {
+    /// Counts the snapshots of one state source, from 0 for ``empty``.
+    package let generation: UInt64
+    /// The generation in which any policy last changed; connections authorised since then need no second look, unless
+    /// their workload changed.
+    package let policyGeneration: UInt64
+    let workloads: WorkloadIndex
+    let services: ServiceIndex
+    let policies: PolicyIndex
+
+    /// The state before any source has spoken.
+    package static let empty = MeshSnapshot(
+        generation: 0, policyGeneration: 0, workloads: WorkloadIndex(), services: ServiceIndex(),
+        policies: PolicyIndex())
+
+    private init(
+        generation: UInt64, policyGeneration: UInt64, workloads: WorkloadIndex, services: ServiceIndex,
+        policies: PolicyIndex
+    ) {
+        self.generation = generation
+        self.policyGeneration = policyGeneration
+        self.workloads = workloads
+        self.services = services
+        self.policies = policies
+    }
+
+    /// Makes generation 1 from whole lists; of several entries with one key the last counts.
+    package convenience init(
+        workloads: [Workload] = [], services: [Service] = [], policies: [AuthorizationPolicy] = []
+    ) {
+        var workloadIndex = WorkloadIndex()
+        var serviceIndex = ServiceIndex()
+        var policyIndex = PolicyIndex()
+        workloadIndex.apply(removed: [], upserted: workloads)
+        for service in services { serviceIndex.upsert(service) }
+        for policy in policies { policyIndex.upsert(policy) }
+        self.init(
+            generation: 1, policyGeneration: 1, workloads: workloadIndex, services: serviceIndex, policies: policyIndex)
+    }
+
+    /// The next snapshot, one generation on.
+    package func applying(_ changes: MeshChanges) -> MeshSnapshot {
+        var workloads = workloads
+        var services = services
+        var policies = policies
+        workloads.apply(removed: changes.removedWorkloads, upserted: changes.workloads)
+        for name in changes.removedServices { services.remove(name) }
+        for service in changes.services { services.upsert(service) }
+        for key in changes.removedPolicies { policies.remove(key) }
+        for policy in changes.policies { policies.upsert(policy) }
+        let policiesChanged = !(changes.policies.isEmpty && changes.removedPolicies.isEmpty)
+        return MeshSnapshot(
+            generation: generation + 1, policyGeneration: policiesChanged ? generation + 1 : policyGeneration,
+            workloads: workloads, services: services, policies: policies)
+    }
+}
