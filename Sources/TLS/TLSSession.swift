@@ -1,0 +1,160 @@
+internal import COpenSSL
+internal import MeshModel
+
+/// One TLS connection as an engine: ciphertext in and out through its thread's ``TLSChannel``, no socket.
+///
+/// Used on one thread. After every call the caller sends (or keeps) the channel's output before it calls another
+/// session of that thread.
+package final class TLSSession {
+    /// How far a handshake has come.
+    package enum Progress { case wantsInput, done, failed }
+
+    private let ssl: OpaquePointer
+    private let expectation: PeerExpectation
+    private let role: TLSContext.Role
+    /// The verified peer; nil until the handshake is done.
+    package private(set) var peer: VerifiedPeer?
+    /// Why the session failed; nil while it has not.
+    package private(set) var failure: TLSFailure?
+    private let channel: TLSChannel
+
+    private static let method = BIOMethod()
+
+    /// - Throws: `TLSFailure` when memory is short.
+    package init(_ context: TLSContext, channel: TLSChannel, expectation: PeerExpectation) throws(TLSFailure) {
+        guard let ssl = SSL_new(context.raw), let bio = BIO_new(Self.method.raw) else {
+            throw TLSFailure(.overLimit, TLSFailure.drainQueue("no TLS session"))
+        }
+        BIO_set_data(bio, channel.raw)
+        SSL_set_bio(ssl, bio, bio)
+        if context.role == .client { SSL_set_connect_state(ssl) } else { SSL_set_accept_state(ssl) }
+        self.ssl = ssl
+        self.expectation = expectation
+        self.channel = channel
+        role = context.role
+    }
+
+    deinit {
+        SSL_free(ssl)
+    }
+
+    /// Takes the handshake as far as the input allows; checks the peer's identity before it says `.done`.
+    package func handshake() -> Progress {
+        guard failure == nil else { return .failed }
+        ERR_clear_error()
+        let result = SSL_do_handshake(ssl)
+        if result == 1 { return verifyPeer() ? .done : .failed }
+        switch SSL_get_error(ssl, result) {
+        case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE:
+            return .wantsInput
+        default:
+            failure = handshakeFailure()
+            return .failed
+        }
+    }
+
+    /// Decrypts into the buffer: the number of bytes, 0 when more input is needed, -1 after the peer's close_notify,
+    /// -2 after a failure. Each call yields at most one record; call until it wants input.
+    package func read(into buffer: UnsafeMutableRawPointer, capacity: Int) -> Int {
+        ERR_clear_error()
+        let count = SSL_read(ssl, buffer, Int32(truncatingIfNeeded: min(capacity, 1 << 30)))
+        if count > 0 { return Int(count) }
+        switch SSL_get_error(ssl, count) {
+        case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: return 0
+        case SSL_ERROR_ZERO_RETURN: return -1
+        default:
+            failure = TLSFailure(.tlsFailed, TLSFailure.drainQueue("TLS record"))
+            return -2
+        }
+    }
+
+    /// Seals at most ``TLSChannel/unit`` bytes into the channel's (empty) output; false after a failure.
+    package func write(_ bytes: UnsafeRawPointer, count: Int) -> Bool {
+        ERR_clear_error()
+        let written = SSL_write(ssl, bytes, Int32(truncatingIfNeeded: count))
+        if written == Int32(truncatingIfNeeded: count) { return true }
+        failure = TLSFailure(.tlsFailed, TLSFailure.drainQueue("TLS write"))
+        return false
+    }
+
+    /// Appends close_notify to the output.
+    package func close() {
+        guard failure == nil else { return }
+        ERR_clear_error()
+        _ = SSL_shutdown(ssl)
+        ERR_clear_error()
+    }
+
+    // MARK: - The peer
+
+    private func handshakeFailure() -> TLSFailure {
+        let verdict = SSL_get_verify_result(ssl)
+        guard verdict == X509_V_OK else {
+            ERR_clear_error()
+            let text = String(cString: X509_verify_cert_error_string(verdict))
+            let reason: Reason = verdict == X509_V_ERR_CERT_REVOKED ? .certificateRevoked : .tlsFailed
+            return TLSFailure(reason, "the peer's certificate was refused: \(text)")
+        }
+        return TLSFailure(.tlsFailed, TLSFailure.drainQueue("TLS handshake"))
+    }
+
+    private func verifyPeer() -> Bool {
+        var selected: UnsafePointer<UInt8>?
+        var length: UInt32 = 0
+        SSL_get0_alpn_selected(ssl, &selected, &length)
+        guard let selected, length == 2, selected[0] == 0x68, selected[1] == 0x32 else {
+            failure = TLSFailure(.tlsFailed, "the peer did not negotiate ALPN h2")
+            return false
+        }
+        do throws(TLSFailure) {
+            let identity = try peerIdentity()
+            if let refusal = expectation.refusal(of: identity) { throw refusal }
+            peer = VerifiedPeer(identity: identity)
+            return true
+        } catch {
+            failure = error
+            return false
+        }
+    }
+
+    /// Exactly one URI SAN that is a SPIFFE identity, on a leaf that is no CA: what two readers could read differently
+    /// is refused.
+    private func peerIdentity() throws(TLSFailure) -> SpiffeID {
+        guard let certificate = SSL_get0_peer_certificate(ssl) else {
+            throw TLSFailure(.tlsFailed, "the peer presented no certificate")
+        }
+        guard X509_get_extension_flags(certificate) & UInt32(EXFLAG_CA) == 0 else {
+            throw TLSFailure(.tlsFailed, "the peer's leaf certificate is a CA certificate")
+        }
+        guard let extension_ = X509_get_ext_d2i(certificate, NID_subject_alt_name, nil, nil) else {
+            throw TLSFailure(.identityMismatch, "the peer's certificate has no subject alternative name")
+        }
+        let names = OpaquePointer(extension_)
+        defer { GENERAL_NAMES_free(names) }
+        var bytes: UnsafePointer<UInt8>?
+        let length = zt_uri_name(names, 0, &bytes)
+        guard length > 0, let bytes else {
+            throw TLSFailure(.identityMismatch, "the peer's certificate has no URI SAN")
+        }
+        let text = String(decoding: UnsafeBufferPointer(start: bytes, count: Int(length)), as: UTF8.self)
+        var second: UnsafePointer<UInt8>?
+        guard zt_uri_name(names, 1, &second) < 0 else {
+            throw TLSFailure(.identityMismatch, "the peer's certificate has several URI SANs")
+        }
+        guard let identity = SpiffeID(text) else {
+            throw TLSFailure(
+                .identityMismatch, "the peer's URI SAN is no SPIFFE identity: \(text.prefix(256).debugDescription)")
+        }
+        return identity
+    }
+}
+
+/// The BIO method shared by all sessions; made at the first use, never freed.
+private struct BIOMethod: @unchecked Sendable {
+    // Immutable after creation; OpenSSL reads it from any thread.
+    let raw: OpaquePointer?
+
+    init() {
+        raw = zt_bio_method()
+    }
+}
