@@ -66,24 +66,15 @@ class NodeDaemon(Daemon):
 
     def pod_status(self, pod):
         """The status entry of one pod, or None."""
-        def walk(value):
-            if isinstance(value, dict):
-                if value.get("name") == pod.name and "namespace" in value and "state" in value:
-                    return value
-                values = value.values()
-            elif isinstance(value, list):
-                values = value
-            else:
-                return None
-            return next((found for found in map(walk, values) if found), None)
-
-        return walk(self.status())
+        key = (pod.namespace, pod.name)
+        return next((entry for entry in self.status()["pods"] if (entry["namespace"], entry["name"]) == key), None)
 
     def wait_for_pod(self, pod, *states, seconds=10):
-        """Waits until the pod is in one of `states`, written without regard to case, and returns its entry."""
+        """Waits until the pod is in one of `states` and returns its entry."""
         def reached():
             entry = self.pod_status(pod)
-            return entry if entry and str(entry["state"]).lower() in states else None
+            assert entry and entry["state"] in states, entry
+            return entry
 
         return wait_for(reached, f"{pod.name} is {' or '.join(states)} on {self.node.name}", seconds)
 
@@ -126,8 +117,12 @@ class Mesh:
         """Keeps a server or daemon until the mesh ends."""
         return self.stack.enter_context(context)
 
+    def identity_arguments(self, pods):
+        """Where the certificates of `pods` come from: here the embedded authority, shared by all daemons."""
+        return ["--ca-dir", self.ca_dir]
+
     def start_ztund(self, node, pods, *more, ready=True, state=None):
-        arguments = ["--state", state or self.state_path, "--ca-dir", self.ca_dir]
+        arguments = ["--state", state or self.state_path, *self.identity_arguments(pods)]
         for pod in pods:
             arguments += ["--pod", pod.enrolment]
         daemon = NodeDaemon(node, self.folder, [*arguments, *more], ready)
@@ -138,7 +133,8 @@ class Mesh:
     def start_waypoint(self, pod, routes, *more):
         path = self.folder / f"routes-{pod.name}.yaml"
         path.write_text(routes)
-        daemon = WaypointDaemon(pod, self.folder, ["--state", self.state_path, "--ca-dir", self.ca_dir, "--routes", path, *more])
+        arguments = ["--state", self.state_path, "--routes", path, *self.identity_arguments([pod]), *more]
+        daemon = WaypointDaemon(pod, self.folder, arguments)
         self.daemons[pod.name] = daemon
         self.stack.callback(daemon.stop)
         return daemon

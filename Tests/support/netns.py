@@ -138,6 +138,23 @@ class Node:
         return run(self.netns, *command, **options)
 
 
+class Wire:
+    """Counts the TCP connections that a node forwards, by destination port: what a NetworkPolicy would see."""
+
+    def __init__(self, node, *ports):
+        self.node = node
+        rules = "".join(
+            f"  counter port{port} {{}}\n  chain at{port} {{ type filter hook forward priority 10; "
+            f"tcp dport {port} ct state new counter name port{port} }}\n"
+            for port in ports
+        )
+        node.run("nft", "-f", "-", input="table inet zt_wire {\n" + rules + "}\n")
+
+    def __getitem__(self, port):
+        text = self.node.run("nft", "list", "counter", "inet", "zt_wire", f"port{port}").stdout
+        return int(re.search(r"packets (\d+)", text)[1])
+
+
 class Network:
     """Two nodes with a wire between them. Use as a context: everything is removed at the end."""
 

