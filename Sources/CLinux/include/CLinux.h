@@ -81,3 +81,5 @@ int zt_unix_peer_uid(int fd, uint32_t *uid);
 
 // Errno names: "ECONNREFUSED".
 const char *zt_errno_name(int error);
+
+#include "CLinuxCapture.h"

@@ -1,0 +1,267 @@
+#define _GNU_SOURCE
+#include "CLinuxCapture.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fib_rules.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/magic.h>
+#include <linux/netlink.h>
+#include <linux/nsfs.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+// The routing protocol number that marks what is ours, so that `ip rule` and `ip route` show whose it is.
+enum { ZT_PROTOCOL = 90, LOOPBACK = 1 };
+
+struct request {
+    struct nlmsghdr header;
+    char body[256];
+};
+
+static void start(struct request *r, uint16_t type, uint16_t flags, const void *fixed, size_t size) {
+    memset(r, 0, sizeof *r);
+    r->header.nlmsg_type = type;
+    r->header.nlmsg_flags = NLM_F_REQUEST | flags;
+    r->header.nlmsg_len = NLMSG_LENGTH(size);
+    memcpy(NLMSG_DATA(&r->header), fixed, size);
+}
+
+static void attribute(struct request *r, uint16_t type, const void *data, uint16_t size) {
+    struct rtattr *a = (struct rtattr *)((char *)&r->header + NLMSG_ALIGN(r->header.nlmsg_len));
+    a->rta_type = type;
+    a->rta_len = RTA_LENGTH(size);
+    memcpy(RTA_DATA(a), data, size);
+    r->header.nlmsg_len = NLMSG_ALIGN(r->header.nlmsg_len) + RTA_ALIGN(a->rta_len);
+}
+
+static void attribute32(struct request *r, uint16_t type, uint32_t value) { attribute(r, type, &value, sizeof value); }
+
+// Sends one request and reads its one answer; returns the answer's size, 0 for a bare acknowledgement, or -errno.
+static int ask(int protocol, struct request *r, char *answer, size_t capacity) {
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+    if (fd < 0) return -errno;
+    struct timeval limit = {.tv_sec = 2};
+    int result = 0;
+    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    r->header.nlmsg_seq = 1;
+    if (sendto(fd, r, r->header.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0) {
+        result = -errno;
+    } else {
+        ssize_t n;
+        do
+            n = recv(fd, answer, capacity, 0);
+        while (n < 0 && errno == EINTR);
+        const struct nlmsghdr *header = (const struct nlmsghdr *)answer;
+        if (n < 0) result = errno == EAGAIN ? -ETIMEDOUT : -errno;
+        else if (!NLMSG_OK(header, (unsigned)n)) result = -EBADMSG;
+        else if (header->nlmsg_type == NLMSG_ERROR) result = ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
+        else result = (int)header->nlmsg_len;
+    }
+    close(fd);
+    return result;
+}
+
+static int change(struct request *r, int add) {
+    char answer[1024] __attribute__((aligned(8)));
+    int result = ask(NETLINK_ROUTE, r, answer, sizeof answer);
+    if (result >= 0) return 1;
+    if (add && result == -EEXIST) return 0;
+    if (!add && (result == -ENOENT || result == -ESRCH)) return 0;
+    return result;
+}
+
+int zt_fwmark_rule(int add, int ipv6, uint32_t mark, uint32_t table, uint32_t priority) {
+    struct fib_rule_hdr rule = {.family = ipv6 ? AF_INET6 : AF_INET, .table = RT_TABLE_UNSPEC, .action = FR_ACT_TO_TBL};
+    struct request r;
+    uint8_t protocol = ZT_PROTOCOL;
+    uint16_t flags = NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_EXCL : 0);
+    start(&r, add ? RTM_NEWRULE : RTM_DELRULE, flags, &rule, sizeof rule);
+    attribute32(&r, FRA_PRIORITY, priority);
+    attribute32(&r, FRA_FWMARK, mark);
+    attribute32(&r, FRA_FWMASK, 0xffffffff);
+    attribute32(&r, FRA_TABLE, table);
+    if (add) attribute(&r, FRA_PROTOCOL, &protocol, sizeof protocol);
+    return change(&r, add);
+}
+
+int zt_local_route(int add, int ipv6, uint32_t table) {
+    struct rtmsg route = {
+        .rtm_family = ipv6 ? AF_INET6 : AF_INET,
+        .rtm_table = RT_TABLE_UNSPEC,
+        .rtm_protocol = ZT_PROTOCOL,
+        .rtm_scope = ipv6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_HOST,
+        .rtm_type = RTN_LOCAL,
+    };
+    struct request r;
+    uint16_t flags = NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_EXCL : 0);
+    start(&r, add ? RTM_NEWROUTE : RTM_DELROUTE, flags, &route, sizeof route);
+    attribute32(&r, RTA_TABLE, table);
+    attribute32(&r, RTA_OIF, LOOPBACK);
+    return change(&r, add);
+}
+
+int zt_marked_route_is_local(int ipv6, uint32_t mark) {
+    // TEST-NET-1 and the documentation prefix: nobody's addresses.
+    static const uint8_t v4[4] = {192, 0, 2, 1};
+    static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 1};
+    struct rtmsg route = {.rtm_family = ipv6 ? AF_INET6 : AF_INET, .rtm_dst_len = ipv6 ? 128 : 32};
+    struct request r;
+    start(&r, RTM_GETROUTE, 0, &route, sizeof route);
+    attribute(&r, RTA_DST, ipv6 ? v6 : v4, ipv6 ? 16 : 4);
+    attribute32(&r, RTA_MARK, mark);
+    char answer[4096] __attribute__((aligned(8)));
+    int size = ask(NETLINK_ROUTE, &r, answer, sizeof answer);
+    if (size == -ENETUNREACH || size == -EHOSTUNREACH || size == -ENETDOWN) return 0;
+    if (size < 0) return size;
+    const struct nlmsghdr *header = (const struct nlmsghdr *)answer;
+    if (header->nlmsg_type != RTM_NEWROUTE || size < (int)NLMSG_LENGTH(sizeof(struct rtmsg))) return -EBADMSG;
+    return ((const struct rtmsg *)NLMSG_DATA(header))->rtm_type == RTN_LOCAL;
+}
+
+int zt_nft_generation(uint32_t *generation) {
+    struct nfgenmsg message = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0};
+    struct request r;
+    start(&r, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, 0, &message, sizeof message);
+    char answer[4096] __attribute__((aligned(8)));
+    int size = ask(NETLINK_NETFILTER, &r, answer, sizeof answer);
+    if (size < 0) return size;
+    int left = size - (int)NLMSG_LENGTH(sizeof message);
+    const struct rtattr *a = (const struct rtattr *)(answer + NLMSG_LENGTH(sizeof message));
+    for (; RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+        if (a->rta_type != NFTA_GEN_ID || RTA_PAYLOAD(a) < 4) continue;
+        uint32_t value;
+        memcpy(&value, RTA_DATA(a), 4);
+        *generation = ntohl(value);
+        return 0;
+    }
+    return -EBADMSG;
+}
+
+int zt_read_file(const char *path, char *buffer, int capacity) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    ssize_t n = read(fd, buffer, (size_t)capacity);
+    int result = n < 0 ? -errno : (int)n;
+    close(fd);
+    return result;
+}
+
+int zt_write_file(const char *path, const char *text, int count) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    int result = write(fd, text, (size_t)count) == count ? 0 : -errno;
+    close(fd);
+    return result;
+}
+
+int zt_open_net_namespace(const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) return -errno;
+    struct statfs fs;
+    if (fstatfs(fd, &fs) == 0 && fs.f_type == NSFS_MAGIC && ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET) return fd;
+    close(fd);
+    return -EINVAL;
+}
+
+int zt_open_own_net_namespace(void) {
+    int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int zt_loopback_is_up(void) {
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    struct ifreq request;
+    memset(&request, 0, sizeof request);
+    strcpy(request.ifr_name, "lo");
+    int result = ioctl(fd, SIOCGIFFLAGS, &request) < 0 ? -errno : (request.ifr_flags & IFF_UP) != 0;
+    close(fd);
+    return result;
+}
+
+static int64_t milliseconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
+}
+
+// Waits for the child; kills and reaps it when the time is up.
+static int reap(pid_t child, int timeout_ms) {
+    int64_t end = milliseconds() + timeout_ms;
+    int watched = (int)syscall(SYS_pidfd_open, child, 0);
+    int late = 0;
+    if (watched >= 0) {
+        struct pollfd p = {.fd = watched, .events = POLLIN};
+        int ready;
+        do {
+            int64_t left = end - milliseconds();
+            ready = poll(&p, 1, left > 0 ? (int)left : 0);
+        } while (ready < 0 && errno == EINTR);
+        late = ready == 0;
+        if (late) kill(child, SIGKILL);
+        close(watched);
+    }
+    int status;
+    pid_t r;
+    do
+        r = waitpid(child, &status, 0);
+    while (r < 0 && errno == EINTR);
+    if (r < 0) return -errno;
+    if (late) return -ETIMEDOUT;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+}
+
+int zt_run_program(const char *const *arguments, const char *input, int input_count, char *output, int capacity, int *count,
+                   int timeout_ms) {
+    extern char **environ;
+    *count = 0;
+    // Memory files rather than pipes: neither side can block the other.
+    int in = memfd_create("input", MFD_CLOEXEC), out = memfd_create("output", MFD_CLOEXEC);
+    int result = in < 0 || out < 0 ? -errno : 0;
+    if (result == 0 && write(in, input, (size_t)input_count) != input_count) result = -EIO;
+    if (result == 0) {
+        posix_spawn_file_actions_t actions;
+        posix_spawnattr_t attributes;
+        sigset_t none, defaults;
+        pid_t child;
+        lseek(in, 0, SEEK_SET);
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_adddup2(&actions, in, 0);
+        posix_spawn_file_actions_adddup2(&actions, out, 1);
+        posix_spawn_file_actions_adddup2(&actions, out, 2);
+        sigemptyset(&none);
+        sigfillset(&defaults);
+        posix_spawnattr_init(&attributes);
+        posix_spawnattr_setsigmask(&attributes, &none);
+        posix_spawnattr_setsigdefault(&attributes, &defaults);
+        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+        int error = posix_spawnp(&child, arguments[0], &actions, &attributes, (char *const *)arguments, environ);
+        posix_spawn_file_actions_destroy(&actions);
+        posix_spawnattr_destroy(&attributes);
+        result = error ? -error : reap(child, timeout_ms);
+        if (!error) {
+            ssize_t n = pread(out, output, (size_t)capacity, 0);
+            *count = n > 0 ? (int)n : 0;
+        }
+    }
+    if (in >= 0) close(in);
+    if (out >= 0) close(out);
+    return result;
+}

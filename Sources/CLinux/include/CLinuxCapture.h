@@ -1,0 +1,31 @@
+// Shims for capture: policy routing over rtnetlink, the nf_tables generation, small files of /proc, child programs.
+// All act in the calling thread's network namespace. They return a non-negative result or -errno.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+// Adds or removes "fwmark MARK lookup TABLE pref PRIORITY"; 1 when that changed something, 0 when it was so already.
+int zt_fwmark_rule(int add, int ipv6, uint32_t mark, uint32_t table, uint32_t priority);
+// Adds or removes "local default dev lo table TABLE"; 1 when that changed something, 0 when it was so already.
+int zt_local_route(int add, int ipv6, uint32_t table);
+// Whether a packet with the mark to an address that is nobody's would be delivered locally.
+int zt_marked_route_is_local(int ipv6, uint32_t mark);
+// The generation of the nf_tables ruleset: it changes with every change that anyone makes.
+int zt_nft_generation(uint32_t *generation);
+
+// Reads up to capacity bytes of a small file; returns the count.
+int zt_read_file(const char *path, char *buffer, int capacity);
+// Writes into an existing file.
+int zt_write_file(const char *path, const char *text, int count);
+// Opens a network namespace by path; -EINVAL when the file is something else. Never blocks, not on a FIFO either.
+int zt_open_net_namespace(const char *path);
+// The network namespace of the calling thread.
+int zt_open_own_net_namespace(void);
+// Whether the interface lo is up: 1 or 0.
+int zt_loopback_is_up(void);
+
+// Runs a program found on PATH with the given standard input, in the calling thread's network namespace, and waits.
+// Standard output and error together go to output (the first capacity bytes; *count says how many). Returns the exit
+// status, 256 + signal when a signal ended it, -ETIMEDOUT after it was killed for taking too long.
+int zt_run_program(const char *const *arguments, const char *input, int input_count, char *output, int capacity, int *count,
+                   int timeout_ms);

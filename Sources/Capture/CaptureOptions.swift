@@ -1,0 +1,27 @@
+package import MeshModel
+
+/// What the operator may choose about capture; the same for all pods of a node.
+package struct CaptureOptions: Sendable, Hashable {
+    /// How traffic is brought to ztund's sockets.
+    package var mode: CaptureMode
+    /// Source addresses (the node's, an agent's) whose connections reach the application directly. Empty by default:
+    /// an address alone is no proof of who opens a connection.
+    package var probeSources: [IPPrefix]
+    /// The program that installs rules: a name looked up on PATH, or a path.
+    package var nftProgram: String
+    /// Nanoseconds until a failed enrolment or removal is tried again.
+    package var retryInterval: UInt64
+    /// Nanoseconds between two looks at whether everything installed is still there.
+    package var verifyInterval: UInt64
+
+    package init(
+        mode: CaptureMode = .nft, probeSources: [IPPrefix] = [], nftProgram: String = "nft",
+        retryInterval: UInt64 = 5_000_000_000, verifyInterval: UInt64 = 3_000_000_000
+    ) {
+        self.mode = mode
+        self.probeSources = probeSources
+        self.nftProgram = nftProgram
+        self.retryInterval = retryInterval
+        self.verifyInterval = verifyInterval
+    }
+}

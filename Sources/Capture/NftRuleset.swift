@@ -1,0 +1,69 @@
+package import MeshModel
+
+/// The nftables rules of one pod, as text for `nft -f -`: one transaction, in a table of our own.
+package enum NftRuleset {
+    /// The table's family and name.
+    package static let table = "inet ztun_capture"
+
+    /// Replaces whatever the table holds, in one step that no packet can see half of.
+    ///
+    /// Only the SYN of a connection is looked at: conntrack takes connections that were open before the pod was enrolled
+    /// for new ones, and redirecting their next segment would break them.
+    package static func install(probeSources: [IPPrefix] = []) -> String {
+        let syn = "tcp flags & (fin | syn | rst | ack) == syn"
+        let peer = hex(CaptureMark.peer)
+        let application = hex(CaptureMark.application)
+        let inbound =
+            [#"iif "lo" accept"#] + exemptions(probeSources) + [
+                "tcp dport \(CapturePort.tunnel) accept",
+                "\(syn) redirect to :\(CapturePort.inbound)",
+            ]
+        let outbound = [
+            "meta mark { \(peer), \(application) } accept",
+            #"oif "lo" accept"#,
+            "\(syn) redirect to :\(CapturePort.outbound)",
+        ]
+        let replies = [
+            "meta mark \(application) ct mark set \(application)",
+            "ct mark \(application) ct direction reply meta mark set \(application)",
+        ]
+        return """
+            add table \(table)
+            delete table \(table)
+            table \(table) {
+            \(chain("inbound", "type nat hook prerouting priority -100", inbound))
+            \(chain("outbound", "type nat hook output priority -100", outbound))
+            \(chain("replies", "type route hook output priority -150", replies))
+            }
+
+            """
+    }
+
+    /// Removes the table, and does nothing where there is none.
+    package static let remove = "add table \(table)\ndelete table \(table)\n"
+
+    private static func exemptions(_ sources: [IPPrefix]) -> [String] {
+        let v4 = sources.filter { $0.address.isIPv4 }
+        let v6 = sources.filter { !$0.address.isIPv4 }
+        return [("ip", v4), ("ip6", v6)].filter { !$0.1.isEmpty }.map { family, prefixes in
+            "\(family) saddr { \(disjoint(prefixes).map { "\($0)" }.joined(separator: ", ")) } accept"
+        }
+    }
+
+    /// Without ranges that lie inside others: an nftables set refuses overlaps.
+    private static func disjoint(_ prefixes: [IPPrefix]) -> [IPPrefix] {
+        var kept: [IPPrefix] = []
+        for prefix in prefixes.sorted(by: { ($0.length, $0.address) < ($1.length, $1.address) })
+        where !kept.contains(where: { $0.contains(prefix.address) }) {
+            kept.append(prefix)
+        }
+        return kept
+    }
+
+    private static func chain(_ name: String, _ hook: String, _ rules: [String]) -> String {
+        (["  chain \(name) {", "    \(hook); policy accept;"] + rules.map { "    \($0)" } + ["  }"])
+            .joined(separator: "\n")
+    }
+
+    private static func hex(_ mark: UInt32) -> String { "0x" + String(mark, radix: 16) }
+}

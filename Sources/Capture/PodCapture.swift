@@ -1,0 +1,188 @@
+internal import EventLoop
+internal import MeshModel
+
+/// One pod's capture: carries out its ``PodEnrolment``. Used by the control thread alone; its ``sockets`` go to workers.
+///
+/// Call ``advance(now:)`` when created, then at ``nextDue`` at the latest. It may run `nft`, so it may take milliseconds.
+package final class PodCapture {
+    /// What changed for those who serve the pod's listeners.
+    package enum Change: Sendable {
+        case none
+        /// The pod is enrolled: serve these.
+        case opened(PodSockets)
+        /// The pod left or its namespace is gone: stop serving these, cut what is open, and let go of them.
+        case closed(PodSockets)
+    }
+
+    /// The pod.
+    package let location: PodLocation
+    private let options: CaptureOptions
+    private var enrolment: PodEnrolment
+    private var namespace: NetworkNamespace?
+    private var sockets: PodSockets?
+    private var served: PodSockets?
+    private var redirection: (any Redirection)?
+    /// The setting's value before ours; nil when it was ours already.
+    private var migrateRequestsBefore: String?
+    private var lastRepair = ""
+    /// When ``advance(now:)`` has work again; nil when never.
+    package private(set) var nextDue: UInt64?
+
+    /// A pod that is to be enrolled; nothing happens before the first ``advance(now:)``.
+    package init(_ location: PodLocation, options: CaptureOptions, now: UInt64) {
+        self.location = location
+        self.options = options
+        enrolment = PodEnrolment(
+            now: now, retryInterval: options.retryInterval, verifyInterval: options.verifyInterval)
+        nextDue = now
+    }
+
+    /// What to say of the pod.
+    package var status: PodCaptureStatus {
+        PodCaptureStatus(
+            location: location, phase: enrolment.phase, reason: enrolment.reason, mode: options.mode,
+            since: enrolment.since, repairs: enrolment.repairs, lastRepair: lastRepair)
+    }
+
+    /// Does all that is due: enrols, tries again, looks after the pod, or takes it out.
+    package func advance(now: UInt64) -> Change {
+        nextDue = now
+        while true {
+            switch enrolment.next(now: now) {
+            case .wait(let until):
+                nextDue = until
+                return change()
+            case .perform(let step):
+                report(now) { () throws(CaptureFailure) in try perform(step) }
+            case .undo(let step):
+                if let reason = lossOfNamespace() {
+                    lose(reason, now)
+                } else {
+                    report(now) { () throws(CaptureFailure) in try undo(step) }
+                }
+            case .verify:
+                verify(now)
+            }
+        }
+    }
+
+    /// Asks for the pod to leave the mesh; the next ``advance(now:)`` does it, and again until it succeeds.
+    package func remove(now: UInt64) {
+        enrolment.remove(now: now)
+        nextDue = now
+    }
+
+    /// Whether nothing of ours is left in the pod, so that this object may go.
+    package var isRemoved: Bool { enrolment.phase == .removed }
+
+    private func change() -> Change {
+        let now = enrolment.isServing ? sockets : nil
+        guard now !== served else { return .none }
+        if let old = served {
+            // Another namespace under the same path shows as closed first; the caller asks again at once.
+            served = nil
+            if now != nil { nextDue = 0 }
+            return .closed(old)
+        }
+        served = now
+        guard let now else { return .none }
+        return .opened(now)
+    }
+
+    private func report(_ now: UInt64, _ body: () throws(CaptureFailure) -> Void) {
+        do throws(CaptureFailure) {
+            try body()
+            enrolment.succeeded(now: now)
+        } catch {
+            enrolment.failed("pod \(location.pod): \(error.description)", now: now)
+        }
+    }
+
+    private func perform(_ step: PodEnrolment.Step) throws(CaptureFailure) {
+        switch step {
+        case .openNamespace:
+            namespace = try NetworkNamespace(path: location.path)
+        case .openSockets:
+            sockets = try PodSockets(in: try opened())
+        case .applySettings:
+            try applySettings(in: try opened())
+        case .prepareRedirection:
+            let namespace = try opened()
+            let new: any Redirection =
+                switch options.mode {
+                case .nft: NftRedirection(in: namespace, options: options)
+                case .external: ExternalRedirection()
+                }
+            try new.prepare()
+            redirection = new
+        case .installRedirection:
+            try redirection?.install()
+        }
+    }
+
+    private func undo(_ step: PodEnrolment.Step) throws(CaptureFailure) {
+        switch step {
+        case .openNamespace:
+            namespace = nil
+        case .openSockets:
+            sockets = nil
+        case .applySettings:
+            if let before = migrateRequestsBefore, let namespace {
+                try? PodSettings.write(before, to: PodSettings.migrateRequests, in: namespace)
+            }
+            migrateRequestsBefore = nil
+        case .prepareRedirection:
+            try redirection?.unprepare()
+            redirection = nil
+        case .installRedirection:
+            try redirection?.uninstall()
+        }
+    }
+
+    private func opened() throws(CaptureFailure) -> NetworkNamespace {
+        guard let namespace else { throw CaptureFailure("its network namespace is not open") }
+        return namespace
+    }
+
+    private func applySettings(in namespace: NetworkNamespace) throws(CaptureFailure) {
+        // A kernel without the setting (before 5.14) works; it only refuses a few connections while ztund is replaced.
+        guard let before = PodSettings.read(PodSettings.migrateRequests, in: namespace), before != "1" else { return }
+        do throws(SystemError) {
+            try PodSettings.write("1", to: PodSettings.migrateRequests, in: namespace)
+            migrateRequestsBefore = before
+        } catch {
+            throw CaptureFailure("set net.ipv4.tcp_migrate_req in its network namespace", error)
+        }
+    }
+
+    private func verify(_ now: UInt64) {
+        if let reason = lossOfNamespace() { return lose(reason, now) }
+        do throws(CaptureFailure) {
+            let repaired = try redirection?.repair() ?? []
+            if !repaired.isEmpty { lastRepair = repaired.joined(separator: ", ") }
+            enrolment.verified(repairs: repaired.isEmpty ? 0 : 1, now: now)
+        } catch {
+            enrolment.failed("pod \(location.pod): \(error.description)", now: now)
+        }
+    }
+
+    /// Why the namespace we hold is no longer the pod's; nil when it is.
+    private func lossOfNamespace() -> String? {
+        guard let namespace else { return nil }
+        guard let found = NetworkNamespace.identity(atPath: location.path) else {
+            return "pod \(location.pod): its network namespace \(escaped(location.path)) is gone; the pod has ended"
+        }
+        guard found == namespace.identity else {
+            return "pod \(location.pod): there is a new network namespace at \(escaped(location.path))"
+        }
+        return nil
+    }
+
+    private func lose(_ reason: String, _ now: UInt64) {
+        enrolment.lost(reason, now: now)
+        namespace = nil
+        sockets = nil
+        redirection = nil
+        migrateRequestsBefore = nil
+    }
+}

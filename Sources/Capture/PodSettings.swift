@@ -1,0 +1,41 @@
+internal import CLinux
+internal import EventLoop
+
+/// The kernel settings of one pod's network namespace that capture reads or changes.
+///
+/// `/proc/sys/net` shows the namespace of the thread that opens it, so each is read and written from inside.
+enum PodSettings {
+    /// Connections that wait at a closing listener move to the next one: no refusal while ztund is replaced.
+    static let migrateRequests = "/proc/sys/net/ipv4/tcp_migrate_req"
+
+    /// Whether the pod's loopback interface has IPv6.
+    static func hasIPv6(_ namespace: NetworkNamespace) -> Bool {
+        read("/proc/sys/net/ipv6/conf/lo/disable_ipv6", in: namespace) == "0"
+    }
+
+    /// The range of source ports that programs are given; the kernel's default when it cannot be read.
+    static func ephemeralPorts(of namespace: NetworkNamespace) -> ClosedRange<UInt16> {
+        let usual: ClosedRange<UInt16> = 32768...60999
+        let text = read("/proc/sys/net/ipv4/ip_local_port_range", in: namespace) ?? ""
+        let bounds = text.split(whereSeparator: { $0 == "\t" || $0 == " " }).compactMap { UInt16($0) }
+        return bounds.count == 2 && bounds[0] <= bounds[1] ? bounds[0]...bounds[1] : usual
+    }
+
+    /// The first line of a small file, without its end; nil when it cannot be read.
+    static func read(_ path: String, in namespace: NetworkNamespace) -> String? {
+        try? namespace.run { () throws(SystemError) in
+            try withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { buffer throws(SystemError) in
+                // A buffer of 128 elements has a base address.
+                let count = try SystemError.check("read", zt_read_file(path, buffer.baseAddress, 127))
+                let line = buffer[..<Int(count)].prefix { $0 != 10 }.map { UInt8(bitPattern: $0) }
+                return String(decoding: line, as: UTF8.self)
+            }
+        }
+    }
+
+    static func write(_ value: String, to path: String, in namespace: NetworkNamespace) throws(SystemError) {
+        try namespace.run { () throws(SystemError) in
+            try check("write", zt_write_file(path, value, Int32(value.utf8.count)))
+        }
+    }
+}

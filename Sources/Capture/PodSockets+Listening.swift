@@ -1,0 +1,61 @@
+internal import CLinux
+internal import EventLoop
+internal import MeshModel
+
+extension PodSockets {
+    /// A listener's number, to be owned by the caller.
+    struct Listener: ~Copyable {
+        let descriptor: Descriptor
+        let ipv6: Bool
+    }
+
+    /// Connections may wait in this number until a worker accepts them.
+    private static let backlog: Int32 = 4096
+
+    static func listener(_ port: UInt16, in namespace: NetworkNamespace) throws(CaptureFailure) -> Listener {
+        do throws(SystemError) {
+            return try namespace.run { () throws(SystemError) in try openListener(port) }
+        } catch {
+            if error.name == "EADDRINUSE" {
+                throw CaptureFailure(
+                    "port \(port) is taken in its network namespace by another process; stop that process or move it to "
+                        + "another port (ztund needs 15001, 15006 and 15008 in every pod)")
+            }
+            throw CaptureFailure("listen on port \(port) in its network namespace", error)
+        }
+    }
+
+    private static func openListener(_ port: UInt16) throws(SystemError) -> Listener {
+        do throws(SystemError) {
+            return Listener(descriptor: try openListener(port, ipv6: true), ipv6: true)
+        } catch {
+            guard error.name == "EAFNOSUPPORT" || error.name == "EADDRNOTAVAIL" else { throw error }
+            return Listener(descriptor: try openListener(port, ipv6: false), ipv6: false)
+        }
+    }
+
+    private static func openListener(_ port: UInt16, ipv6: Bool) throws(SystemError) -> Descriptor {
+        let socket = Descriptor(owning: try SystemError.check("socket", zt_socket_tcp(ipv6 ? 1 : 0)))
+        let number = socket.number
+        if ipv6 { try check("setsockopt IPV6_V6ONLY", zt_set_v6only(number, 0)) }
+        // The next generation of ztund listens beside this one during an upgrade.
+        try check("setsockopt SO_REUSEPORT", zt_set_reuseport(number))
+        try check("setsockopt SO_MARK", zt_set_mark(number, CaptureMark.peer))
+        try check("setsockopt IP_TRANSPARENT", zt_set_transparent(number, ipv6 ? 1 : 0))
+        // Accepted sockets inherit all of these, so that a worker need not set them for each.
+        try check("setsockopt TCP_NODELAY", zt_set_nodelay(number))
+        if port != CapturePort.tunnel {
+            // Tunnels have HTTP/2 pings instead.
+            try check("setsockopt SO_KEEPALIVE", zt_set_keepalive(number, 180, 180, 9))
+        }
+        var address = zt_address(high: 0, low: ipv6 ? 0 : IPAddress.anyV4.low, port: port)
+        try check("bind", zt_bind(number, &address, ipv6 ? 1 : 0))
+        try check("listen", zt_listen(number, backlog))
+        return socket
+    }
+}
+
+/// Throws unless a `zt_` call succeeded.
+func check(_ call: String, _ result: Int32) throws(SystemError) {
+    _ = try SystemError.check(call, result)
+}

@@ -1,0 +1,52 @@
+internal import CLinux
+package import EventLoop
+package import MeshModel
+
+/// What ztund holds in one pod's network namespace: three listeners, and the way to open sockets there.
+///
+/// Shared by all workers: each polls the listeners (exclusively) and dials from its own thread. The listeners close when the
+/// last holder lets go, so a worker removes them from its loop and drops this object when the pod leaves.
+package final class PodSockets: Sendable {
+    /// The namespace that the sockets live in.
+    package let namespace: NetworkNamespace
+    /// Port 15001: connections that the pod's programs open; ``originalDestination(of:)`` says where to.
+    package let outbound: Descriptor
+    /// Port 15006: connections that reach the pod outside a tunnel.
+    package let inbound: Descriptor
+    /// Port 15008: HBONE tunnels.
+    package let tunnel: Descriptor
+    /// Whether the listeners take IPv6 too; false where the kernel has none.
+    package let acceptsIPv6: Bool
+    /// The range from which the pod's programs are given their source ports.
+    package let ephemeralPorts: ClosedRange<UInt16>
+
+    /// Opens all three, or none.
+    ///
+    /// - Throws: ``CaptureFailure`` that names the port and what stands in the way.
+    package init(in namespace: NetworkNamespace) throws(CaptureFailure) {
+        let outbound = try Self.listener(CapturePort.outbound, in: namespace)
+        let inbound = try Self.listener(CapturePort.inbound, in: namespace)
+        let tunnel = try Self.listener(CapturePort.tunnel, in: namespace)
+        acceptsIPv6 = outbound.ipv6 && inbound.ipv6 && tunnel.ipv6
+        ephemeralPorts = PodSettings.ephemeralPorts(of: namespace)
+        self.namespace = namespace
+        self.outbound = outbound.descriptor
+        self.inbound = inbound.descriptor
+        self.tunnel = tunnel.descriptor
+    }
+
+    /// The source ports of one worker for ``dialApplication(at:from:avoiding:ports:)``.
+    package func sourcePorts(worker: Int, of workers: Int) -> SourcePortAllocator {
+        SourcePortAllocator(worker: worker, of: workers, ephemeral: ephemeralPorts)
+    }
+
+    /// Where the program that opened an accepted connection wanted to go.
+    ///
+    /// For a connection that no rule redirected it is the listener's own address; whoever forwards must refuse
+    /// ``CapturePort/isOwn(_:)``. Nil when the kernel cannot say (the connection is already gone).
+    package static func originalDestination(of connection: Int32) -> SocketAddress? {
+        var address = zt_address()
+        if zt_original_destination(connection, &address) < 0, zt_local_address(connection, &address) < 0 { return nil }
+        return SocketAddress(IPAddress(high: address.high, low: address.low), address.port)
+    }
+}

@@ -1,0 +1,26 @@
+/// One way of bringing a pod's traffic to ztund's sockets; one object per pod, used by the control thread alone.
+///
+/// Another ``CaptureMode`` is another type here. Each step is atomic or cleans up after itself when it throws.
+protocol Redirection: AnyObject {
+    /// Prepares what redirected connections need (routes, settings), while nothing is redirected yet.
+    func prepare() throws(CaptureFailure)
+    /// Takes back what ``prepare()`` did; harmless when there is nothing to take back.
+    func unprepare() throws(CaptureFailure)
+    /// Begins to redirect, all at once.
+    func install() throws(CaptureFailure)
+    /// Stops redirecting, all at once; harmless when nothing is redirected.
+    func uninstall() throws(CaptureFailure)
+    /// Looks whether all is as installed, and puts back what is not.
+    ///
+    /// - Returns: what was put back, in words; empty when nothing was missing.
+    func repair() throws(CaptureFailure) -> [String]
+}
+
+/// The mode ``CaptureMode/external``: the rules are someone else's.
+final class ExternalRedirection: Redirection {
+    func prepare() throws(CaptureFailure) {}
+    func unprepare() throws(CaptureFailure) {}
+    func install() throws(CaptureFailure) {}
+    func uninstall() throws(CaptureFailure) {}
+    func repair() throws(CaptureFailure) -> [String] { [] }
+}
