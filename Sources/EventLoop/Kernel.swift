@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Glibc
 package import MeshModel
 
 /// A run of bytes for a gathering write; laid out as the kernel's `struct iovec`. Borrows the memory.
@@ -122,5 +123,20 @@ extension SocketAddress {
 extension zt_address {
     init(_ address: SocketAddress) {
         self.init(high: address.ip.high, low: address.ip.low, port: address.port)
+    }
+}
+
+extension Kernel {
+    /// Whether the result of ``connect(_:_:ipv6Socket:)`` says that the connect goes on in the background.
+    package static func isInProgress(_ result: Int32) -> Bool { result == -EINPROGRESS }
+
+    /// Whether a negative result only means "not now".
+    package static func wouldBlock(_ result: Int) -> Bool { result == -Int(EAGAIN) }
+}
+
+extension Kernel {
+    /// Whether a negative result says that the process or the machine is out of descriptors or memory.
+    package static func isShortOfResources(_ result: Int32) -> Bool {
+        [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(-result)
     }
 }

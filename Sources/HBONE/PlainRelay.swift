@@ -1,0 +1,188 @@
+package import EventLoop
+internal import MeshModel
+
+/// Joins two TCP sockets, both directions and both half-closes, with a connect of the second under way.
+///
+/// Copies through the worker's 64 KiB buffer; a direction whose sink is blocked keeps at most one such buffer and reads
+/// no more until it is gone.
+package final class PlainRelay {
+    /// One socket of the two.
+    fileprivate final class Side: EventHandler {
+        unowned(unsafe) var relay: PlainRelay?
+        let fd: Int32
+        var descriptor: Descriptor?
+        var isReadable = false
+        var sawHangup = false
+        var sourceEnded = false
+        var isShutdown = false
+        var backlog = Backlog()
+        var bytesRead: UInt64 = 0
+
+        init(_ socket: consuming Descriptor) {
+            fd = socket.number
+            descriptor = consume socket
+        }
+
+        override func ready(_ readiness: Readiness) {
+            guard descriptor != nil else { return }
+            if !readiness.isDisjoint(with: [.peerClosed, .hungUp, .failed]) { sawHangup = true }
+            if !readiness.isDisjoint(with: [.readable, .peerClosed, .hungUp, .failed]) { isReadable = true }
+            relay?.sideReady(self, readiness)
+        }
+
+        override func flush() {
+            relay?.pump()
+        }
+
+        override func expired(_ kind: UInt8) {
+            relay?.connectTimedOut()
+        }
+    }
+
+    unowned(unsafe) private let loop: EventLoop
+    unowned(unsafe) private let buffers: TunnelBuffers
+    private let downstream: Side
+    private let upstream: Side
+    private var isConnecting = true
+    private var owner: (any RelayOwner)?
+    private var keepAlive: PlainRelay?
+    private var deadline: Deadline?
+    private static let batchesPerTurn = 8
+
+    /// Takes over a connected socket (downstream) and one whose connect has begun (upstream).
+    ///
+    /// - Throws: `SystemError` when the loop refuses them.
+    package init(
+        downstream: consuming Descriptor, upstream: consuming Descriptor, loop: EventLoop, buffers: TunnelBuffers,
+        owner: any RelayOwner
+    ) throws(SystemError) {
+        self.loop = loop
+        self.buffers = buffers
+        self.owner = owner
+        self.downstream = Side(downstream)
+        self.upstream = Side(upstream)
+        try loop.add(self.downstream, descriptor: self.downstream.fd)
+        do {
+            try loop.add(self.upstream, descriptor: self.upstream.fd)
+        } catch {
+            loop.remove(self.downstream, descriptor: self.downstream.fd)
+            throw error
+        }
+        self.downstream.relay = self
+        self.upstream.relay = self
+        keepAlive = self
+        let deadline = Deadline(owner: self.upstream, kind: 0)
+        deadline.arm(loop.deadlines(seconds: TunnelConnection.stepLimit), now: loop.now)
+        self.deadline = deadline
+    }
+
+    /// Bytes so far: from downstream, to downstream.
+    package var bytes: (fromSocket: UInt64, toSocket: UInt64) { (downstream.bytesRead, upstream.bytesRead) }
+
+    /// Ends both sides now, with RST.
+    package func cut(_ failure: TunnelFailure) {
+        finish(failure)
+    }
+
+    fileprivate func sideReady(_ side: Side, _ readiness: Readiness) {
+        if isConnecting, side === upstream {
+            guard !readiness.isDisjoint(with: [.writable, .failed, .hungUp]) else { return }
+            let code = Kernel.pendingError(upstream.fd)
+            guard code == 0 else {
+                return refuse(TunnelFailure(.connectFailed, "connect: \(Kernel.errnoName(code))"))
+            }
+            isConnecting = false
+            deadline = nil
+            owner?.relayOpened(head: nil)
+        }
+        if !isConnecting { loop.mark(side) }
+    }
+
+    fileprivate func connectTimedOut() {
+        guard isConnecting else { return }
+        refuse(TunnelFailure(.connectTimeout, "connect timed out"))
+    }
+
+    private func refuse(_ failure: TunnelFailure) {
+        let owner = self.owner
+        self.owner = nil
+        close(reset: true)
+        owner?.relayRefused(failure)
+    }
+
+    /// Moves what can be moved, both ways.
+    fileprivate func pump() {
+        guard owner != nil else { return }
+        guard move(from: downstream, to: upstream), move(from: upstream, to: downstream) else { return }
+        if downstream.isShutdown, upstream.isShutdown { finish(nil) }
+    }
+
+    /// False when the relay has ended.
+    private func move(from source: Side, to sink: Side) -> Bool {
+        while let start = sink.backlog.start {
+            let result = Kernel.write(sink.fd, start, sink.backlog.count)
+            guard result >= 0 else { return Kernel.wouldBlock(result) || broke(sink, result) }
+            sink.backlog.drop(result)
+        }
+        var batches = 0
+        while source.isReadable, !source.sourceEnded {
+            let count = Kernel.read(source.fd, buffers.relay, TunnelBuffers.size)
+            if count < 0 {
+                source.isReadable = false
+                return Kernel.wouldBlock(count) || broke(source, count)
+            }
+            if count == 0 {
+                source.sourceEnded = true
+                break
+            }
+            source.bytesRead += UInt64(count)
+            if count < TunnelBuffers.size, !source.sawHangup { source.isReadable = false }
+            var written = Kernel.write(sink.fd, buffers.relay, count)
+            if written < 0 {
+                guard Kernel.wouldBlock(written) else { return broke(sink, written) }
+                written = 0
+            }
+            if written < count {
+                sink.backlog.append(buffers.relay + written, count - written)
+                return true
+            }
+            batches += 1
+            if batches == Self.batchesPerTurn {
+                loop.mark(source)
+                return true
+            }
+        }
+        if source.sourceEnded, sink.backlog.isEmpty, !sink.isShutdown {
+            sink.isShutdown = true
+            Kernel.shutdownWrite(sink.fd)
+        }
+        return true
+    }
+
+    private func broke(_ side: Side, _ result: Int) -> Bool {
+        let who = side === downstream ? "the client" : "the server"
+        finish(TunnelFailure(.reset, "connection reset by \(who): \(Kernel.errnoName(Int32(-result)))"))
+        return false
+    }
+
+    private func finish(_ failure: TunnelFailure?) {
+        guard let owner else { return }
+        self.owner = nil
+        let bytes = self.bytes
+        close(reset: failure != nil)
+        owner.relayEnded(
+            RelayOutcome(bytesFromSocket: bytes.fromSocket, bytesToSocket: bytes.toSocket, failure: failure))
+    }
+
+    private func close(reset: Bool) {
+        deadline = nil
+        for side in [downstream, upstream] {
+            if reset { Kernel.resetOnClose(side.fd) }
+            loop.remove(side, descriptor: side.fd)
+            side.descriptor = nil
+            side.relay = nil
+            side.backlog.removeAll()
+        }
+        keepAlive = nil
+    }
+}

@@ -1,0 +1,365 @@
+package import EventLoop
+package import HTTP2
+internal import MeshModel
+
+/// How a relay between an application's socket and its other side ended.
+package struct RelayOutcome: Sendable {
+    /// Bytes read from the application's socket.
+    package var bytesFromSocket: UInt64
+    /// Bytes written to the application's socket.
+    package var bytesToSocket: UInt64
+    /// Nil after an orderly end.
+    package var failure: TunnelFailure?
+
+    package init(bytesFromSocket: UInt64, bytesToSocket: UInt64, failure: TunnelFailure?) {
+        self.bytesFromSocket = bytesFromSocket
+        self.bytesToSocket = bytesToSocket
+        self.failure = failure
+    }
+}
+
+/// Whoever made a relay; told once of its end, and of its opening.
+package protocol RelayOwner: AnyObject {
+    /// Inbound: the application took the connection. Outbound: the peer answered 200.
+    func relayOpened(head: HeaderBlock?)
+    /// The relay is over; the last call. Not called for a connect or CONNECT that failed: `relayRefused` is.
+    func relayEnded(_ outcome: RelayOutcome)
+    /// The application's socket could not be connected, or the peer refused the CONNECT. The relay keeps the socket
+    /// of an outbound connection open, so that another endpoint may be tried.
+    func relayRefused(_ failure: TunnelFailure)
+}
+
+/// Joins an application's TCP socket to a tunnel stream, both directions and both half-closes.
+///
+/// Bytes of the application are read straight into the connection's output batch when the stream may send; bytes of the
+/// stream are written straight from the decrypted batch. Only what the socket does not take is kept, at most one window.
+package final class SocketRelay: EventHandler, TunnelSink {
+    private enum Phase { case connecting, waiting, open, closed }
+
+    unowned(unsafe) private let loop: EventLoop
+    private let fd: Int32
+    private var descriptor: Descriptor?
+    private var phase: Phase
+    package private(set) var stream: TunnelStream?
+    private var owner: (any RelayOwner)?
+    private var isReadable = false
+    private var sawHangup = false
+    private var sourceEnded = false
+    private var peerEnded = false
+    private var isShutdown = false
+    private var isTunnelClosed = false
+    private var resetCode: UInt32 = 0
+    private var backlog = Backlog()
+    private var pending = InlineArray<4, ByteRange>(repeating: ByteRange(nil, 0))
+    private var pendingCount = 0
+    private var bytesIn: UInt64 = 0
+    private var bytesOut: UInt64 = 0
+    private var deadline: Deadline?
+    private var failure: TunnelFailure?
+
+    /// Bytes so far: from the application, to the application.
+    package var bytes: (fromSocket: UInt64, toSocket: UInt64) { (bytesIn, bytesOut) }
+
+    /// Takes over the application's socket: connected (outbound), or connecting (inbound), which is given
+    /// ``TunnelConnection/stepLimit`` seconds.
+    ///
+    /// - Throws: `SystemError` when the loop refuses it.
+    package init(socket: consuming Descriptor, isConnected: Bool, loop: EventLoop, owner: any RelayOwner)
+        throws(SystemError)
+    {
+        self.loop = loop
+        self.owner = owner
+        fd = socket.number
+        descriptor = consume socket
+        phase = isConnected ? .waiting : .connecting
+        super.init()
+        try loop.add(self, descriptor: fd)
+        if !isConnected { armDeadline() }
+    }
+
+    private func armDeadline() {
+        let deadline = Deadline(owner: self, kind: 0)
+        deadline.arm(loop.deadlines(seconds: TunnelConnection.stepLimit), now: loop.now)
+        self.deadline = deadline
+    }
+
+    /// Outbound: asks the peer for the destination on this connection; false when it takes no more streams.
+    package func open(on connection: TunnelConnection, head: HeaderBlock) -> Bool {
+        guard let stream = connection.open(head, sink: self) else { return false }
+        self.stream = stream
+        isTunnelClosed = false
+        armDeadline()
+        return true
+    }
+
+    /// Inbound: the stream to answer once the application has taken the connection.
+    package func attach(_ stream: TunnelStream) {
+        self.stream = stream
+        stream.attach(self)
+    }
+
+    /// Inbound: answers 200 and begins to relay; called by the owner from `relayOpened`.
+    package func accept(_ head: HeaderBlock) {
+        guard let stream else { return }
+        phase = .open
+        stream.respond(head, end: false)
+        if !backlog.isEmpty { writeBacklog() }
+        finishIfDone()
+    }
+
+    /// Ends both sides now, with RST towards the application.
+    package func cut(_ failure: TunnelFailure) {
+        guard phase != .closed else { return }
+        self.failure = failure
+        stream?.reset()
+        finish(reset: true)
+    }
+
+    // MARK: - The socket
+
+    package override func ready(_ readiness: Readiness) {
+        switch phase {
+        case .closed: return
+        case .connecting: return finishConnect(readiness)
+        case .waiting, .open: break
+        }
+        if !readiness.isDisjoint(with: [.peerClosed, .hungUp, .failed]) { sawHangup = true }
+        if !readiness.isDisjoint(with: [.readable, .peerClosed, .hungUp, .failed]) {
+            isReadable = true
+            if phase == .open, !sourceEnded { stream?.resume() }
+            // Nobody pulls a source that has ended: a reset after our FIN is only seen here.
+            if readiness.contains(.failed), sourceEnded || isTunnelClosed { socketBroke(Kernel.pendingError(fd)) }
+        }
+        if readiness.contains(.writable), !backlog.isEmpty, phase == .open { writeBacklog() }
+    }
+
+    package override func expired(_ kind: UInt8) {
+        deadline = nil
+        switch phase {
+        case .connecting:
+            refuse(TunnelFailure(.connectTimeout, "connect to the application timed out"))
+        case .waiting:
+            let stream = self.stream
+            self.stream = nil
+            isTunnelClosed = true
+            stream?.abandon()
+            refuse(TunnelFailure(.tunnelTimeout, "the peer did not answer the CONNECT in time"))
+        case .open, .closed:
+            break
+        }
+    }
+
+    private func finishConnect(_ readiness: Readiness) {
+        guard !readiness.isDisjoint(with: [.writable, .failed, .hungUp]) else { return }
+        let code = Kernel.pendingError(fd)
+        deadline = nil
+        guard code == 0 else {
+            return refuse(TunnelFailure(.connectFailed, "connect to the application: \(Kernel.errnoName(code))"))
+        }
+        phase = .waiting
+        if !readiness.isDisjoint(with: [.readable, .peerClosed]) { isReadable = true }
+        if readiness.contains(.peerClosed) { sawHangup = true }
+        owner?.relayOpened(head: nil)
+    }
+
+    /// Tells the owner that it did not come to a relay. An inbound relay is over then.
+    private func refuse(_ failure: TunnelFailure) {
+        if phase == .connecting {
+            let owner = self.owner
+            self.owner = nil
+            close(reset: true)
+            owner?.relayRefused(failure)
+        } else {
+            owner?.relayRefused(failure)
+        }
+    }
+
+    /// Gives the application's socket up: its connection is refused. Outbound, after the last attempt.
+    package func giveUp() {
+        guard phase != .closed else { return }
+        owner = nil
+        close(reset: true)
+    }
+
+    private func socketBroke(_ code: Int32) {
+        if failure == nil {
+            failure = TunnelFailure(.reset, "connection reset by the application: \(Kernel.errnoName(code))")
+        }
+        stream?.reset()
+        finish(reset: true)
+    }
+
+    // MARK: - TunnelSink
+
+    package func tunnelAnswered(status: Int, head: HeaderBlock) {
+        guard phase == .waiting else { return }
+        deadline = nil
+        guard status >= 200, status < 300 else {
+            let stream = self.stream
+            self.stream = nil
+            isTunnelClosed = true
+            stream?.abandon()
+            let detail = head.text("proxy-status").map { ": \($0.prefix(512).debugDescription)" } ?? ""
+            return refuse(TunnelFailure(.tunnelRefused, "http status: \(status)\(detail)", status: status))
+        }
+        phase = .open
+        owner?.relayOpened(head: head)
+        stream?.resume()
+    }
+
+    package func tunnelData(_ bytes: UnsafeRawPointer, _ count: Int) {
+        guard phase != .closed else {
+            stream?.consumed(count)
+            return
+        }
+        if pendingCount == 4 { tunnelFlush() }
+        pending[pendingCount] = ByteRange(UnsafeMutableRawPointer(mutating: bytes), count)
+        pendingCount += 1
+    }
+
+    package func tunnelFlush() {
+        guard pendingCount > 0 else { return }
+        var total = 0
+        for i in 0..<pendingCount { total += pending[i].count }
+        var written = 0
+        if phase == .open, backlog.isEmpty {
+            let result = writePending()
+            if result < 0, !Kernel.wouldBlock(result) {
+                pendingCount = 0
+                stream?.consumed(total)
+                return socketBroke(Int32(-result))
+            }
+            written = max(0, result)
+            bytesOut += UInt64(written)
+        }
+        if written < total {
+            keepRest(after: written)
+            stream?.stalled()
+        }
+        pendingCount = 0
+        if written > 0 { stream?.consumed(written) }
+    }
+
+    private func writePending() -> Int {
+        if pendingCount == 1, let base = pending[0].base { return Kernel.write(fd, base, pending[0].count) }
+        return withUnsafeTemporaryAllocation(of: ByteRange.self, capacity: 4) { vector in
+            for i in 0..<pendingCount { vector.initializeElement(at: i, to: pending[i]) }
+            guard let base = vector.baseAddress else { return 0 }
+            return Kernel.writev(fd, base, Int32(pendingCount))
+        }
+    }
+
+    private func keepRest(after written: Int) {
+        var skip = written
+        for i in 0..<pendingCount {
+            let range = pending[i]
+            if skip >= range.count {
+                skip -= range.count
+                continue
+            }
+            if let base = range.base { backlog.append(base + skip, range.count - skip) }
+            skip = 0
+        }
+    }
+
+    package func tunnelPull(into buffer: UnsafeMutableRawPointer, capacity: Int) -> Pull {
+        guard phase == .open, !sourceEnded else { return .later }
+        guard isReadable else { return .later }
+        let count = Kernel.read(fd, buffer, capacity)
+        if count > 0 {
+            bytesIn += UInt64(count)
+            if count < capacity, !sawHangup { isReadable = false }
+            return .bytes(count)
+        }
+        if count == 0 {
+            sourceEnded = true
+            return .end
+        }
+        isReadable = false
+        if Kernel.wouldBlock(count) { return .later }
+        failure = TunnelFailure(.reset, "connection reset by the application: \(Kernel.errnoName(Int32(-count)))")
+        sourceEnded = true
+        return .broken
+    }
+
+    package func tunnelEnded() {
+        peerEnded = true
+        if backlog.isEmpty, phase == .open { shutdownSocket() }
+    }
+
+    package func tunnelClosed(code: UInt32, failure: TunnelFailure?) {
+        stream = nil
+        isTunnelClosed = true
+        switch phase {
+        case .closed:
+            return
+        case .connecting:
+            refuse(failure ?? TunnelFailure(.reset, "the peer reset the stream before it was answered"))
+        case .waiting:
+            deadline = nil
+            if let owner, bytesOut == 0, pendingCount == 0, backlog.isEmpty {
+                owner.relayRefused(
+                    failure ?? TunnelFailure(.tunnelRefused, "the peer reset the stream (\(code)) before it answered"))
+            } else {
+                finish(reset: true)
+            }
+        case .open:
+            resetCode = code
+            if code != 0 || failure != nil {
+                if self.failure == nil {
+                    self.failure = failure ?? TunnelFailure(.reset, "stream reset by the peer (\(code))")
+                }
+                return finish(reset: true)
+            }
+            peerEnded = true
+            if backlog.isEmpty { shutdownSocket() }
+            finishIfDone()
+        }
+    }
+
+    // MARK: - Ending
+
+    private func writeBacklog() {
+        while let start = backlog.start {
+            let result = Kernel.write(fd, start, backlog.count)
+            if result < 0 {
+                if !Kernel.wouldBlock(result) { socketBroke(Int32(-result)) }
+                return
+            }
+            backlog.drop(result)
+            bytesOut += UInt64(result)
+            stream?.consumed(result)
+        }
+        if peerEnded { shutdownSocket() }
+        finishIfDone()
+    }
+
+    private func shutdownSocket() {
+        guard !isShutdown else { return }
+        isShutdown = true
+        Kernel.shutdownWrite(fd)
+    }
+
+    private func finishIfDone() {
+        if isTunnelClosed, phase == .open, backlog.isEmpty { finish(reset: false) }
+    }
+
+    private func finish(reset: Bool) {
+        guard phase != .closed else { return }
+        let owner = self.owner
+        self.owner = nil
+        close(reset: reset)
+        owner?.relayEnded(RelayOutcome(bytesFromSocket: bytesIn, bytesToSocket: bytesOut, failure: failure))
+    }
+
+    private func close(reset: Bool) {
+        phase = .closed
+        deadline = nil
+        backlog.removeAll()
+        if reset { Kernel.resetOnClose(fd) }
+        loop.remove(self, descriptor: fd)
+        descriptor = nil
+        stream?.abandon()
+        stream = nil
+    }
+}

@@ -1,0 +1,25 @@
+package import TLS
+
+/// The buffers one worker thread uses for all its connections in turn; 64 KiB each, so that they stay in its cache.
+package final class TunnelBuffers {
+    /// Bytes in each buffer: the unit of work.
+    package static let size = TLSChannel.unit
+    package let channel = TLSChannel()
+    /// Ciphertext as read from a peer.
+    package let cipherIn = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
+    /// Frames as decrypted.
+    package let plainIn = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
+    /// Frames to be sealed.
+    package let plainOut = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
+    /// Bytes on their way between two plain sockets.
+    package let relay = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
+
+    package init() {}
+
+    deinit {
+        cipherIn.deallocate()
+        plainIn.deallocate()
+        plainOut.deallocate()
+        relay.deallocate()
+    }
+}

@@ -1,0 +1,184 @@
+internal import EventLoop
+internal import Glibc
+internal import HTTP2
+internal import MeshModel
+internal import TLS
+
+extension TunnelConnection {
+    /// Batches one readiness may take before other connections of the worker get their turn.
+    private static let batchesPerTurn = 8
+    private static let largestRecord = 16_384 + 256
+
+    // MARK: - Input
+
+    /// Reads until the socket is drained: a short read says so, unless the peer has closed and the end is to be read.
+    func readInput() {
+        for _ in 0..<Self.batchesPerTurn {
+            let count = Kernel.read(fd, buffers.cipherIn, TunnelBuffers.size)
+            guard count > 0 else {
+                if count == -Int(EAGAIN) { return }
+                return ended(count)
+            }
+            take(count)
+            if phase == .closed { return }
+            if count < TunnelBuffers.size, !sawHangup { return }
+        }
+        hasMoreInput = true
+        loop.mark(self)
+    }
+
+    private func ended(_ result: Int) {
+        let what = result == 0 ? "closed by \(remote)" : "read from \(remote): \(Kernel.errnoName(Int32(-result)))"
+        let early = phase != .open
+        if !early, streamCount == 0 { return fail(nil) }
+        fail(
+            TunnelFailure(
+                early ? .tlsFailed : .reset, early ? "connection \(what) during the TLS handshake" : "tunnel \(what)",
+                isBeforeRequest: early))
+    }
+
+    private func take(_ count: Int) {
+        let channel = buffers.channel
+        channel.setInput(buffers.cipherIn, count: count)
+        if phase == .handshaking {
+            advanceHandshake()
+            guard phase == .open else { return }
+        }
+        var filled = 0
+        var state = 1
+        while true {
+            state = tls.read(into: buffers.plainIn + filled, capacity: TunnelBuffers.size - filled)
+            if state > 0 { filled += state }
+            if filled > 0, state <= 0 || TunnelBuffers.size - filled < Self.largestRecord {
+                deliver(filled)
+                filled = 0
+                if phase == .closed { return }
+            }
+            if state <= 0 { break }
+        }
+        if channel.outputCount > 0 { sendSealed(mayKeep: true) }
+        if state == -1 {
+            fail(streamCount == 0 ? nil : TunnelFailure(.reset, "tunnel closed by \(remote)"))
+        } else if state == -2, let failure = tls.failure {
+            fail(TunnelFailure(failure.reason, "\(failure) from \(remote)"))
+        }
+    }
+
+    private func deliver(_ count: Int) {
+        guard let http2 else { return }
+        let isAlive = http2.receive(buffers.plainIn, count: count, now: loop.now)
+        // Sinks borrowed ranges of plainIn: they write or copy them before it is filled again.
+        for reference in touched {
+            reference._withUnsafeGuaranteedRef { stream in
+                stream.isTouched = false
+                stream.sink?.tunnelFlush()
+            }
+            reference.release()
+        }
+        touched.removeAll(keepingCapacity: true)
+        if !isAlive {
+            flushGoodbye(http2)
+            if let failure = http2.failure {
+                fail(TunnelFailure(failure.reason, "\(failure) (\(remote))"))
+            }
+            return
+        }
+        if http2.wantsToProduce { loop.mark(self) }
+    }
+
+    /// GOAWAY on a connection that is about to die.
+    private func flushGoodbye(_ http2: HTTP2Engine) {
+        guard backlog.isEmpty else { return }
+        let count = http2.produce(into: buffers.plainOut, capacity: TunnelBuffers.size)
+        if count > 0, tls.write(buffers.plainOut, count: count) { sendSealed(mayKeep: false) }
+    }
+
+    // MARK: - Handshake
+
+    func advanceHandshake() {
+        let progress = tls.handshake()
+        sendSealed(mayKeep: true)
+        switch progress {
+        case .wantsInput:
+            return
+        case .failed:
+            let failure = tls.failure
+            fail(
+                TunnelFailure(
+                    failure?.reason ?? .tlsFailed, "\(failure?.description ?? "TLS") (\(remote))",
+                    isBeforeRequest: true))
+        case .done:
+            stepDeadline = nil
+            phase = .open
+            http2 = HTTP2Engine(role, delegate: self, limits: limits, now: loop.now)
+            schedulePing()
+            loop.mark(self)
+            owner?.tunnelOpened(self)
+        }
+    }
+
+    // MARK: - Output
+
+    /// Seals and sends what the streams have, 64 KiB at a time, until nothing is left or the socket is full.
+    func writeOutput() {
+        guard let http2 else { return }
+        var batches = 0
+        while backlog.isEmpty {
+            let count = http2.produce(into: buffers.plainOut, capacity: TunnelBuffers.size)
+            if count == 0 { break }
+            guard tls.write(buffers.plainOut, count: count) else {
+                return fail(TunnelFailure(.tlsFailed, tls.failure?.description ?? "TLS write"))
+            }
+            sendSealed(mayKeep: true)
+            if phase == .closed { return }
+            batches += 1
+            if batches == Self.batchesPerTurn {
+                loop.mark(self)
+                return
+            }
+        }
+        if backlog.isEmpty, let failure = http2.failure {
+            return fail(TunnelFailure(failure.reason, failure.description))
+        }
+        if backlog.isEmpty, isEnding || http2.isFinished { fail(nil) }
+    }
+
+    /// Writes the channel's output; what the socket does not take is kept, unless the connection is closing anyway.
+    func sendSealed(mayKeep: Bool) {
+        let channel = buffers.channel
+        let count = channel.outputCount
+        guard count > 0 else { return }
+        var sent = 0
+        if backlog.isEmpty, descriptor != nil {
+            let result = Kernel.write(fd, channel.output, count)
+            if result >= 0 {
+                sent = result
+            } else if result != -Int(EAGAIN) {
+                channel.clearOutput()
+                if mayKeep { writeFailed(result) }
+                return
+            }
+        }
+        if sent < count, mayKeep { backlog.append(channel.output + sent, count - sent) }
+        channel.clearOutput()
+    }
+
+    func writeBacklog() {
+        while let start = backlog.start {
+            let result = Kernel.write(fd, start, backlog.count)
+            if result < 0 {
+                if result != -Int(EAGAIN) { writeFailed(result) }
+                return
+            }
+            backlog.drop(result)
+        }
+        loop.mark(self)
+    }
+
+    private func writeFailed(_ result: Int) {
+        fail(
+            TunnelFailure(
+                phase == .open ? .reset : .tlsFailed, "write to \(remote): \(Kernel.errnoName(Int32(-result)))",
+                isBeforeRequest: phase != .open))
+    }
+}

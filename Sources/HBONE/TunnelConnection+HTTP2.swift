@@ -1,0 +1,75 @@
+package import HTTP2
+
+extension TunnelConnection: HTTP2Delegate {
+    private func stream<Result>(_ context: UnsafeMutableRawPointer, _ body: (TunnelStream) -> Result) -> Result {
+        Unmanaged<TunnelStream>.fromOpaque(context)._withUnsafeGuaranteedRef(body)
+    }
+
+    package func http2Request(_ id: Int32, head: HeaderBlock, endStream: Bool) {
+        let stream = TunnelStream(owner: self, sink: nil)
+        stream.id = id
+        link(stream)
+        http2?.setContext(Unmanaged.passRetained(stream).toOpaque(), of: id)
+        owner?.tunnelRequested(self, stream: stream, head: head, endStream: endStream)
+    }
+
+    package func http2Response(_ context: UnsafeMutableRawPointer, head: HeaderBlock) {
+        stream(context) { stream in
+            guard !stream.isAnswered else { return }
+            stream.isAnswered = true
+            stream.sink?.tunnelAnswered(status: head.status ?? 0, head: head)
+        }
+    }
+
+    package func http2Data(_ context: UnsafeMutableRawPointer, bytes: UnsafeRawPointer, count: Int) {
+        stream(context) { stream in
+            guard let sink = stream.sink else {
+                http2?.consumed(stream.id, count: count)
+                return
+            }
+            if !stream.isTouched {
+                stream.isTouched = true
+                touched.append(Unmanaged.passRetained(stream))
+            }
+            sink.tunnelData(bytes, count)
+        }
+    }
+
+    package func http2End(_ context: UnsafeMutableRawPointer) {
+        stream(context) { stream in
+            // Order matters to a sink: all data is written or kept before it hears of the end.
+            if stream.isTouched { stream.sink?.tunnelFlush() }
+            stream.sink?.tunnelEnded()
+        }
+    }
+
+    package func http2Closed(_ context: UnsafeMutableRawPointer, code: UInt32) {
+        stream(context) { stream in
+            if stream.isTouched { stream.sink?.tunnelFlush() }
+            if role == .server, !stream.isAnswered, code != 0 { http2?.countEarlyReset() }
+            close(stream, code: code, failure: nil)
+        }
+    }
+
+    package func http2Pull(
+        _ context: UnsafeMutableRawPointer, into buffer: UnsafeMutableRawPointer, capacity: Int
+    ) -> Pull {
+        stream(context) { $0.sink?.tunnelPull(into: buffer, capacity: capacity) ?? .later }
+    }
+
+    package func http2GoAway(lastStream: Int32, code: UInt32) {
+        isClosedToNewStreams = true
+        owner?.tunnelChanged(self)
+        if streamCount == 0 { endWhenWritten() }
+    }
+
+    package func http2Pong() {
+        guard awaitsPong else { return }
+        awaitsPong = false
+        schedulePing()
+    }
+
+    package func http2SettingsChanged() {
+        owner?.tunnelChanged(self)
+    }
+}

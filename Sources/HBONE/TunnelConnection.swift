@@ -1,0 +1,277 @@
+package import EventLoop
+package import HTTP2
+package import MeshModel
+package import TLS
+
+/// One HBONE connection, TCP + TLS + HTTP/2, on one worker: bytes between the socket and its streams.
+///
+/// Handlers mark, ``flush()`` writes: after a batch of events each connection seals everything its streams have into
+/// as few TLS records and system calls as possible. While the socket is blocked nothing is pulled from any source, so
+/// back-pressure needs no buffer beyond one sealed batch.
+package final class TunnelConnection: EventHandler {
+    package enum Phase: Sendable { case connecting, handshaking, open, closed }
+
+    unowned(unsafe) let loop: EventLoop
+    unowned(unsafe) let buffers: TunnelBuffers
+    package let role: HTTP2Engine.Role
+    package let limits: HTTP2Limits
+    let fd: Int32
+    var descriptor: Descriptor?
+    let tls: TLSSession
+    var http2: HTTP2Engine?
+    package internal(set) var phase: Phase
+    var backlog = Backlog()
+    var owner: (any TunnelOwner)?
+    /// The peer's address as the socket has it.
+    package let remote: SocketAddress
+    /// Our address as the socket has it; for a server, the pod's address the peer dialled.
+    package let local: SocketAddress
+    // Streams, as a list through them.
+    unowned(unsafe) var firstStream: TunnelStream?
+    package internal(set) var streamCount = 0
+    var touched: [Unmanaged<TunnelStream>] = []
+    var hasMoreInput = false
+    var sawHangup = false
+    var isEnding = false
+    var awaitsPong = false
+    /// No new streams: GOAWAY came or went, or the connection is closing.
+    package internal(set) var isClosedToNewStreams = false
+    var stepDeadline: Deadline?
+    var pingDeadline: Deadline?
+    var idleDeadline: Deadline?
+
+    /// Seconds that connect, handshake and CONNECT may take, each.
+    package static let stepLimit = 10.0
+    static let pingInterval = 10.0
+    static let pongLimit = 20.0
+    enum Limit: UInt8 { case step = 1, ping, pong, idle }
+
+    /// Takes over a socket that is connected (`isConnected`) or connecting, and registers it with the loop.
+    ///
+    /// - Throws: `TunnelFailure` when the TLS session or the registration is refused; the socket is closed then.
+    package init(
+        socket: consuming Descriptor, isConnected: Bool, role: HTTP2Engine.Role, context: TLSContext,
+        expectation: PeerExpectation, local: SocketAddress, remote: SocketAddress, loop: EventLoop,
+        buffers: TunnelBuffers, limits: HTTP2Limits, owner: any TunnelOwner
+    ) throws(TunnelFailure) {
+        self.loop = loop
+        self.buffers = buffers
+        self.role = role
+        self.limits = limits
+        self.local = local
+        self.remote = remote
+        self.owner = owner
+        fd = socket.number
+        phase = isConnected ? .handshaking : .connecting
+        do {
+            tls = try TLSSession(context, channel: buffers.channel, expectation: expectation)
+        } catch {
+            throw TunnelFailure(error.reason, error.description, isBeforeRequest: true)
+        }
+        descriptor = consume socket
+        super.init()
+        do {
+            try loop.add(self, descriptor: fd)
+        } catch {
+            throw TunnelFailure(.overLimit, "\(error)", isBeforeRequest: true)
+        }
+        let deadline = Deadline(owner: self, kind: Limit.step.rawValue)
+        deadline.arm(loop.deadlines(seconds: Self.stepLimit), now: loop.now)
+        stepDeadline = deadline
+        if isConnected, role == .client { loop.mark(self) }
+    }
+
+    /// The verified identity at the other end; nil before the handshake is done.
+    package var peer: VerifiedPeer? { tls.peer }
+
+    // MARK: - Events
+
+    package override func ready(_ readiness: Readiness) {
+        switch phase {
+        case .closed:
+            return
+        case .connecting:
+            guard finishConnect(readiness) else { return }
+        case .handshaking, .open:
+            break
+        }
+        if !readiness.isDisjoint(with: [.peerClosed, .hungUp, .failed]) { sawHangup = true }
+        if readiness.contains(.writable), !backlog.isEmpty { writeBacklog() }
+        if !readiness.isDisjoint(with: [.readable, .peerClosed, .hungUp, .failed]), phase != .closed { readInput() }
+    }
+
+    package override func flush() {
+        if hasMoreInput, phase != .closed {
+            hasMoreInput = false
+            readInput()
+        }
+        switch phase {
+        case .handshaking where role == .client && tls.peer == nil: advanceHandshake()
+        case .open: writeOutput()
+        default: break
+        }
+    }
+
+    package override func expired(_ kind: UInt8) {
+        switch Limit(rawValue: kind) {
+        case .step:
+            let blocked = role == .client && phase == .connecting
+            fail(
+                blocked
+                    ? TunnelFailure(
+                        .tunnelPortBlocked,
+                        "connection timed out, maybe a NetworkPolicy is blocking HBONE port \(remote.port): \(remote)",
+                        isBeforeRequest: true)
+                    : TunnelFailure(.tlsTimeout, "TLS handshake with \(remote) timed out", isBeforeRequest: true))
+        case .ping:
+            awaitsPong = true
+            http2?.ping()
+            pingDeadline = Deadline(owner: self, kind: Limit.pong.rawValue)
+            pingDeadline?.arm(loop.deadlines(seconds: Self.pongLimit), now: loop.now)
+            markForOutput()
+        case .pong:
+            fail(TunnelFailure(.peerUnresponsive, "\(remote) answered no ping for \(Int(Self.pongLimit)) s"))
+        case .idle:
+            if streamCount == 0 { endWhenWritten() }
+        case nil:
+            break
+        }
+    }
+
+    /// Client: closes the connection once it has had no stream for that long.
+    package func idleCheck(seconds: Double) {
+        guard role == .client else { return }
+        guard streamCount == 0 else {
+            idleDeadline?.cancel()
+            return
+        }
+        let deadline = idleDeadline ?? Deadline(owner: self, kind: Limit.idle.rawValue)
+        idleDeadline = deadline
+        deadline.arm(loop.deadlines(seconds: seconds), now: loop.now)
+    }
+
+    func schedulePing() {
+        let deadline = Deadline(owner: self, kind: Limit.ping.rawValue)
+        deadline.arm(loop.deadlines(seconds: Self.pingInterval), now: loop.now)
+        pingDeadline = deadline
+    }
+
+    /// Asks for a flush after this batch of events.
+    func markForOutput() {
+        if phase == .open { loop.mark(self) }
+    }
+
+    private func finishConnect(_ readiness: Readiness) -> Bool {
+        guard !readiness.isDisjoint(with: [.writable, .failed, .hungUp]) else { return false }
+        let code = Kernel.pendingError(fd)
+        guard code == 0 else {
+            fail(
+                TunnelFailure(
+                    .connectFailed, "connect to \(remote): \(Kernel.errnoName(code))", isBeforeRequest: true))
+            return false
+        }
+        phase = .handshaking
+        stepDeadline?.arm(loop.deadlines(seconds: Self.stepLimit), now: loop.now)
+        advanceHandshake()
+        return phase != .closed
+    }
+
+    // MARK: - Opening and ending
+
+    /// Client: opens a CONNECT stream; nil when the connection takes no more.
+    package func open(_ head: HeaderBlock, sink: any TunnelSink) -> TunnelStream? {
+        guard phase == .open, !isClosedToNewStreams, let http2 else { return nil }
+        let stream = TunnelStream(owner: self, sink: sink)
+        let context = Unmanaged.passRetained(stream)
+        guard let id = http2.connect(head, context: context.toOpaque()) else {
+            context.release()
+            isClosedToNewStreams = true
+            return nil
+        }
+        stream.id = id
+        link(stream)
+        idleDeadline?.cancel()
+        markForOutput()
+        return stream
+    }
+
+    /// How many more streams may be opened now.
+    package func room(limit: Int) -> Int {
+        guard phase == .open, !isClosedToNewStreams, let http2 else { return 0 }
+        return max(0, min(limit, http2.peerConcurrentStreams) - streamCount)
+    }
+
+    /// Takes no new streams, lets those under way finish, then closes.
+    package func drain() {
+        isClosedToNewStreams = true
+        guard phase == .open else {
+            if phase != .closed { fail(TunnelFailure(.draining, "draining", isBeforeRequest: true)) }
+            return
+        }
+        if role == .server { http2?.goAway(code: HTTP2Engine.ErrorCode.noError) }
+        markForOutput()
+        if streamCount == 0 { endWhenWritten() }
+    }
+
+    /// Says goodbye and closes once that is written.
+    func endWhenWritten() {
+        guard phase == .open, !isEnding else { return }
+        isEnding = true
+        isClosedToNewStreams = true
+        http2?.terminate(code: HTTP2Engine.ErrorCode.noError)
+        loop.mark(self)
+    }
+
+    /// Ends the connection now, every stream with it.
+    package func close(_ failure: TunnelFailure? = nil) {
+        fail(failure)
+    }
+
+    func fail(_ failure: TunnelFailure?) {
+        guard phase != .closed else { return }
+        let wasOpen = phase == .open
+        phase = .closed
+        isClosedToNewStreams = true
+        stepDeadline = nil
+        pingDeadline = nil
+        idleDeadline = nil
+        if wasOpen, backlog.isEmpty {
+            tls.close()
+            sendSealed(mayKeep: false)
+        }
+        backlog.removeAll()
+        loop.remove(self, descriptor: fd)
+        descriptor = nil
+        while let stream = firstStream { close(stream, code: HTTP2Engine.ErrorCode.connectError, failure: failure) }
+        let owner = self.owner
+        self.owner = nil
+        owner?.tunnelClosed(self, failure: failure)
+    }
+
+    // MARK: - Streams
+
+    func link(_ stream: TunnelStream) {
+        stream.previous = nil
+        stream.next = firstStream
+        firstStream?.previous = stream
+        firstStream = stream
+        streamCount += 1
+    }
+
+    /// Unlinks the stream, tells its sink, and gives up the reference nghttp2 held.
+    func close(_ stream: TunnelStream, code: UInt32, failure: TunnelFailure?) {
+        if let previous = stream.previous { previous.next = stream.next } else { firstStream = stream.next }
+        stream.next?.previous = stream.previous
+        stream.previous = nil
+        stream.next = nil
+        streamCount -= 1
+        stream.owner = nil
+        let sink = stream.sink
+        stream.sink = nil
+        sink?.tunnelClosed(code: code, failure: failure)
+        if phase == .open {
+            if streamCount == 0, isClosedToNewStreams { endWhenWritten() } else { owner?.tunnelChanged(self) }
+        }
+        Unmanaged.passUnretained(stream).release()
+    }
+}

@@ -1,0 +1,129 @@
+package import EventLoop
+package import HTTP2
+package import MeshModel
+package import TLS
+
+/// Where a pool gets sockets and certificates from.
+package protocol TunnelDialer: AnyObject {
+    /// An unconnected, non-blocking socket in the key's network namespace.
+    func tunnelSocket(for key: TunnelKey) throws(TunnelFailure) -> Descriptor
+    /// The client context of the key's source identity.
+    func tunnelContext(for key: TunnelKey) throws(TunnelFailure) -> TLSContext
+}
+
+/// Waits for a tunnel connection; exactly one of the two calls follows a checkout, possibly before it returns.
+package protocol TunnelWaiter: AnyObject {
+    /// A connection with room: open the stream now.
+    func tunnelAvailable(_ connection: TunnelConnection)
+    func tunnelUnavailable(_ failure: TunnelFailure)
+}
+
+/// The client tunnels of one worker, by key: one dial at a time per key, its result shared by all who wait.
+///
+/// A failure reaches every waiter at once and answers new callers for a short back-off, so a dead peer costs one
+/// connect timeout and not one per caller. A full connection rejoins when its streams end.
+package final class TunnelPool {
+    /// How many streams one connection carries; 1 is no sharing.
+    package let streamsPerConnection: Int
+    private let limits: HTTP2Limits
+    unowned(unsafe) private let loop: EventLoop
+    unowned(unsafe) private let buffers: TunnelBuffers
+    unowned(unsafe) private let dialer: any TunnelDialer
+    private var entries: [TunnelKey: TunnelPoolEntry] = [:]
+    private let backoff: UInt64 = 100_000_000
+
+    /// - Parameter dialer: held without retaining.
+    package init(
+        loop: EventLoop, buffers: TunnelBuffers, dialer: any TunnelDialer, streamsPerConnection: Int,
+        limits: HTTP2Limits = HTTP2Limits()
+    ) {
+        self.loop = loop
+        self.buffers = buffers
+        self.dialer = dialer
+        self.streamsPerConnection = streamsPerConnection
+        self.limits = limits
+    }
+
+    /// Open connections, and streams on them.
+    package var counts: (connections: Int, streams: Int) {
+        entries.values.reduce((0, 0)) { sum, entry in
+            (sum.0 + entry.connections.count, sum.1 + entry.connections.reduce(0) { $0 + $1.streamCount })
+        }
+    }
+
+    /// Finds or dials a connection for the key and tells the waiter.
+    package func checkout(_ key: TunnelKey, _ waiter: any TunnelWaiter) {
+        let entry: TunnelPoolEntry
+        if let known = entries[key] {
+            entry = known
+        } else {
+            entry = TunnelPoolEntry(key: key, pool: self)
+            entries[key] = entry
+        }
+        if let connection = entry.connectionWithRoom() { return waiter.tunnelAvailable(connection) }
+        if let failure = entry.lastFailure {
+            if loop.now < entry.failedUntil { return waiter.tunnelUnavailable(failure) }
+            entry.lastFailure = nil
+        }
+        entry.waiters.append(waiter)
+        dialIfNeeded(entry)
+    }
+
+    /// The waiter has lost interest; it gets no call any more.
+    package func cancel(_ key: TunnelKey, _ waiter: any TunnelWaiter) {
+        entries[key]?.waiters.removeAll { $0 === waiter }
+    }
+
+    /// Ends every connection of the source address, at once or after its streams.
+    package func close(sourceAddress: IPAddress, failure: TunnelFailure) {
+        for (key, entry) in entries where key.sourceAddress == sourceAddress {
+            for connection in entry.connections + entry.dialing { connection.close(failure) }
+        }
+    }
+
+    /// No new tunnels; those open end when their streams do.
+    package func drain() {
+        for entry in entries.values {
+            for connection in entry.connections { connection.drain() }
+        }
+    }
+
+    // MARK: - Dialing
+
+    func dialIfNeeded(_ entry: TunnelPoolEntry) {
+        // As many dials as the waiters need, were every connection to take its full number of streams.
+        let wanted = (entry.waiters.count + streamsPerConnection - 1) / streamsPerConnection
+        while entry.dialing.count < wanted {
+            do throws(TunnelFailure) {
+                entry.dialing.append(try dial(entry))
+            } catch {
+                entry.fail(error, now: loop.now, backoff: 0)
+                return
+            }
+        }
+    }
+
+    private func dial(_ entry: TunnelPoolEntry) throws(TunnelFailure) -> TunnelConnection {
+        let key = entry.key
+        let context = try dialer.tunnelContext(for: key)
+        let socket = try dialer.tunnelSocket(for: key)
+        Kernel.setNoDelay(socket.number)
+        let result = Kernel.connect(socket.number, key.destination, ipv6Socket: !key.destination.ip.isIPv4)
+        guard result == 0 || Kernel.isInProgress(result) else {
+            throw TunnelFailure(
+                .connectFailed, "connect to \(key.destination): \(Kernel.errnoName(-result))", isBeforeRequest: true)
+        }
+        return try TunnelConnection(
+            socket: socket, isConnected: false, role: .client, context: context, expectation: .oneOf(key.expected),
+            local: SocketAddress(key.sourceAddress, 0), remote: key.destination, loop: loop, buffers: buffers,
+            limits: limits, owner: entry)
+    }
+
+    func failed(_ entry: TunnelPoolEntry, _ failure: TunnelFailure) {
+        entry.fail(failure, now: loop.now, backoff: backoff)
+    }
+
+    func forgetIfUnused(_ entry: TunnelPoolEntry) {
+        if entry.isUnused, loop.now >= entry.failedUntil { entries[entry.key] = nil }
+    }
+}

@@ -1,0 +1,84 @@
+package import HTTP2
+
+/// One CONNECT stream of a tunnel connection: joins the connection's HTTP/2 to a ``TunnelSink``.
+///
+/// nghttp2's pointer to it owns it while the stream is open. Not thread-safe; lives on its connection's worker.
+package final class TunnelStream {
+    /// The HTTP/2 stream identifier.
+    package internal(set) var id: Int32 = 0
+    // The connection clears it before it goes away.
+    unowned(unsafe) var owner: TunnelConnection?
+    package internal(set) var sink: (any TunnelSink)?
+    unowned(unsafe) var previous: TunnelStream?
+    unowned(unsafe) var next: TunnelStream?
+    var isTouched = false
+    /// The final response has been sent (server) or received (client).
+    package internal(set) var isAnswered = false
+    private var window: Int
+    private var drained = 0
+
+    init(owner: TunnelConnection, sink: (any TunnelSink)?) {
+        self.owner = owner
+        self.sink = sink
+        window = owner.limits.streamWindow
+    }
+
+    /// The connection it runs on; nil once the stream is closed.
+    package var connection: TunnelConnection? { owner }
+
+    /// Server: attaches what handles the stream from now on.
+    package func attach(_ sink: any TunnelSink) {
+        self.sink = sink
+    }
+
+    /// Server: answers the CONNECT. With `end` the stream is over on our side.
+    package func respond(_ head: HeaderBlock, end: Bool) {
+        guard let owner else { return }
+        isAnswered = true
+        owner.http2?.respond(id, head, end: end)
+        // A refused client may never end its half: RFC 9113 8.1 lets a server close it after a complete answer.
+        if end { owner.http2?.reset(id, code: HTTP2Engine.ErrorCode.noError) }
+        owner.markForOutput()
+    }
+
+    /// The sink has bytes, its end or its breaking to say: it will be pulled.
+    package func resume() {
+        guard let owner else { return }
+        owner.http2?.resume(id)
+        owner.markForOutput()
+    }
+
+    /// The sink is done with `count` bytes it was given: the peer may send as many more.
+    ///
+    /// A stream whose reader keeps up through two whole windows gets a larger one, so that a long path fills without
+    /// every stream being allowed megabytes from the start.
+    package func consumed(_ count: Int) {
+        guard let owner, let http2 = owner.http2, count > 0 else { return }
+        http2.consumed(id, count: count)
+        drained += count
+        if drained >= 2 * window, window < owner.limits.largestStreamWindow {
+            window = min(window * 2, owner.limits.largestStreamWindow)
+            drained = 0
+            http2.setWindow(id, size: window)
+        }
+        owner.markForOutput()
+    }
+
+    /// The reader fell behind: growth starts over.
+    package func stalled() {
+        drained = 0
+    }
+
+    /// Ends both directions at once.
+    package func reset(code: UInt32 = HTTP2Engine.ErrorCode.cancel) {
+        guard let owner else { return }
+        owner.http2?.reset(id, code: code)
+        owner.markForOutput()
+    }
+
+    /// Lets go of the stream: it is reset, and its sink hears nothing of it any more.
+    package func abandon() {
+        sink = nil
+        reset()
+    }
+}
