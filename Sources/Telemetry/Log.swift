@@ -108,6 +108,11 @@ package final class Log: Sendable {
         state.withLock { $0.wake = wake }
     }
 
+    /// Counts lines that the writer took and could not write.
+    package func lost(lines: Int) {
+        state.withLock { $0.droppedTotal += UInt64(max(0, lines)) }
+    }
+
     /// Lines lost since the start.
     package var dropped: UInt64 { state.withLock { $0.droppedTotal } }
 

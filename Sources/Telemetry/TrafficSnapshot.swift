@@ -13,42 +13,55 @@ package struct TrafficSnapshot: Sendable {
         }
     }
 
-    package private(set) var series: [TrafficSeries]
+    /// The label sets, at the same positions as ``counters``.
+    package private(set) var labels: [TrafficLabels]
+    package private(set) var counters: [TrafficCounters]
     package private(set) var refusals: [RefusalKey: UInt64]
 
-    package init(series: [TrafficSeries] = [], refusals: [RefusalKey: UInt64] = [:]) {
-        self.series = series
+    /// Makes an empty one, to merge into.
+    package init() {
+        self.init(labels: [], counters: [], refusals: [:])
+    }
+
+    init(labels: [TrafficLabels], counters: [TrafficCounters], refusals: [RefusalKey: UInt64]) {
+        self.labels = labels
+        self.counters = counters
         self.refusals = refusals
     }
 
-    /// Adds the counters of another worker.
-    package mutating func merge(_ other: TrafficSnapshot) {
+    /// The sum of several workers' counters.
+    package init(merging parts: some Sequence<TrafficSnapshot>) {
+        self.init()
         var positions: [TrafficLabels: Int] = [:]
-        positions.reserveCapacity(series.count)
-        for (position, one) in series.enumerated() { positions[one.labels] = position }
-        for one in other.series {
-            if let position = positions[one.labels] {
-                series[position].add(one)
-            } else {
-                series.append(one)
+        for part in parts {
+            for (one, count) in zip(part.labels, part.counters) {
+                if let position = positions[one] {
+                    counters[position].add(count)
+                } else {
+                    positions[one] = counters.count
+                    labels.append(one)
+                    counters.append(count)
+                }
             }
+            refusals.merge(part.refusals) { $0 &+ $1 }
         }
-        refusals.merge(other.refusals) { $0 &+ $1 }
     }
 
     /// Connections opened, over all series.
-    package var opened: UInt64 { series.reduce(0) { $0 &+ $1.opened } }
+    package var opened: UInt64 { counters.reduce(0) { $0 &+ $1.opened } }
     /// Connections closed, over all series.
-    package var closed: UInt64 { series.reduce(0) { $0 &+ $1.closedTotal } }
+    package var closed: UInt64 { counters.reduce(0) { $0 &+ $1.closedTotal } }
     /// Connections closed with a flag, over all series.
-    package var failed: UInt64 { series.reduce(0) { $0 &+ $1.closedTotal &- $1.closed(.none) } }
+    package var failed: UInt64 { counters.reduce(0) { $0 &+ $1.closedTotal &- $1.closed(.none) } }
     /// Bytes client to server, over all series.
-    package var receivedBytes: UInt64 { series.reduce(0) { $0 &+ $1.receivedBytes } }
+    package var receivedBytes: UInt64 { counters.reduce(0) { $0 &+ $1.receivedBytes } }
     /// Bytes server to client, over all series.
-    package var sentBytes: UInt64 { series.reduce(0) { $0 &+ $1.sentBytes } }
+    package var sentBytes: UInt64 { counters.reduce(0) { $0 &+ $1.sentBytes } }
 
     /// Connections opened and not yet closed that this side reports.
     package func open(_ reporter: Reporter) -> UInt64 {
-        series.reduce(0) { $1.labels.reporter == reporter ? $0 &+ $1.opened &- $1.closedTotal : $0 }
+        zip(labels, counters).reduce(0) { sum, one in
+            one.0.reporter == reporter ? sum &+ one.1.opened &- one.1.closedTotal : sum
+        }
     }
 }

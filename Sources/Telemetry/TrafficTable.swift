@@ -14,7 +14,9 @@ package final class TrafficTable {
     /// Series a table holds before it answers with its overflow series.
     package let limit: Int
     private var indexes: [TrafficLabels: Int] = [:]
-    private var series: [TrafficSeries] = []
+    /// Grows at the end only, so that a snapshot shares it until there is a new series.
+    private var labels: [TrafficLabels] = []
+    private var counters: [TrafficCounters] = []
     private var overflow: [Reporter: Int] = [:]
     private var refusals: [UInt64]
 
@@ -40,29 +42,30 @@ package final class TrafficTable {
         return SeriesIndex(position: position)
     }
 
-    private func add(_ labels: TrafficLabels) -> Int {
-        series.append(TrafficSeries(labels: labels))
-        return series.count - 1
+    private func add(_ one: TrafficLabels) -> Int {
+        labels.append(one)
+        counters.append(TrafficCounters())
+        return counters.count - 1
     }
 
     /// Counts a connection as opened.
     package func opened(_ index: SeriesIndex) {
-        series[index.position].opened &+= 1
+        counters[index.position].opened &+= 1
     }
 
     /// Counts bytes of the request direction, client to server.
     package func received(_ bytes: Int, _ index: SeriesIndex) {
-        series[index.position].receivedBytes &+= UInt64(truncatingIfNeeded: bytes)
+        counters[index.position].receivedBytes &+= UInt64(truncatingIfNeeded: bytes)
     }
 
     /// Counts bytes of the response direction, server to client.
     package func sent(_ bytes: Int, _ index: SeriesIndex) {
-        series[index.position].sentBytes &+= UInt64(truncatingIfNeeded: bytes)
+        counters[index.position].sentBytes &+= UInt64(truncatingIfNeeded: bytes)
     }
 
     /// Counts an opened connection as closed, and as failed unless the flag is `none`.
     package func closed(_ index: SeriesIndex, flag: ResponseFlag = .none) {
-        series[index.position].closed[flag.position] &+= 1
+        counters[index.position].closed[flag.position] &+= 1
     }
 
     /// Counts a connection that was refused or failed, opened or not.
@@ -79,7 +82,7 @@ package final class TrafficTable {
                 if count > 0 { counts[.init(reason: reason, direction: direction)] = count }
             }
         }
-        return TrafficSnapshot(series: series, refusals: counts)
+        return TrafficSnapshot(labels: labels, counters: counters, refusals: counts)
     }
 }
 

@@ -1,0 +1,7 @@
+/// What other threads tell the admin thread.
+enum AdminMessage: Sendable {
+    /// A worker's answer; `at` is the monotonic time it was given.
+    case workerAnswered(round: UInt64, worker: Int, WorkerAnswer, at: UInt64)
+    case replied(connection: UInt64, serial: UInt64, AdminResponse)
+    case stop
+}

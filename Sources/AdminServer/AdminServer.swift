@@ -1,0 +1,119 @@
+internal import EventLoop
+internal import Glibc
+internal import MeshModel
+package import Telemetry
+
+/// The admin, metrics, readiness and control listeners of a program, on a thread of their own.
+///
+/// It touches no worker but through ``AdminSource/ask(worker:_:)``; a peer that reads slowly, sends slowly or never
+/// ends costs this thread a bounded buffer and nobody else anything.
+package final class AdminServer: Sendable {
+    private let mailbox: Mailbox<AdminMessage>
+    private let thread: LoopThread
+    private let socket: ControlSocket?
+    /// Where it listens, with the ports the kernel chose for those asked for as 0.
+    package let addresses: AdminAddresses
+
+    /// The effective user of this process: it and root may use the control socket.
+    static let ownUID: UInt32 = geteuid()
+
+    /// Opens the listeners, then starts the thread.
+    ///
+    /// - Throws: what could not be opened, with the cause and the next step; nothing stays open then.
+    package init(_ addresses: AdminAddresses, source: any AdminSource, log: Log) throws(AdminFailure) {
+        var listeners: [(number: Int32, surface: AdminSurface)] = []
+        var socket: ControlSocket?
+        var bound = addresses
+        let mailbox: Mailbox<AdminMessage>
+        do throws(AdminFailure) {
+            if let path = addresses.controlSocket {
+                let opened = try ControlSocket(path)
+                socket = opened
+                listeners.append((opened.listener, .control))
+            }
+            for (address, surface) in [
+                (addresses.admin, AdminSurface.admin), (addresses.metrics, .metrics), (addresses.readiness, .readiness),
+            ] {
+                if let address { listeners.append((try Self.listen(at: address, surface), surface)) }
+            }
+            for listener in listeners {
+                switch listener.surface {
+                case .admin: bound.admin = Kernel.localAddress(listener.number)
+                case .metrics: bound.metrics = Kernel.localAddress(listener.number)
+                case .readiness: bound.readiness = Kernel.localAddress(listener.number)
+                case .control: break
+                }
+            }
+            if let admin = bound.admin, admin.ip == .loopbackV4,
+                let second = try? Self.listen(at: SocketAddress(.loopbackV6, admin.port), .admin)
+            {
+                // istioctl may forward to either loopback; without IPv6 one is enough.
+                listeners.append((second, .admin))
+            }
+            do throws(SystemError) {
+                mailbox = try Mailbox()
+                thread = try LoopThread(name: "ztun-admin") { [listeners] in
+                    Self.run(listeners, source: source, log: log, mailbox: mailbox)
+                }
+            } catch {
+                throw AdminFailure("the admin thread could not start: \(error); raise the limits of this process")
+            }
+        } catch {
+            for listener in listeners { _ = Descriptor(owning: listener.number) }
+            socket?.remove()
+            throw error
+        }
+        self.mailbox = mailbox
+        self.socket = socket
+        self.addresses = bound
+    }
+
+    private static func run(
+        _ listeners: [(number: Int32, surface: AdminSurface)], source: any AdminSource, log: Log,
+        mailbox: Mailbox<AdminMessage>
+    ) {
+        do throws(SystemError) {
+            let loop = try AdminLoop(source: source, log: log, mailbox: mailbox)
+            for listener in listeners {
+                try loop.listen(Descriptor(owning: listener.number), surface: listener.surface)
+            }
+            try loop.run()
+        } catch {
+            log.write(.error, .admin, "the admin thread has ended", now: Kernel.realtimeNow()) {
+                $0.field("cause", string: error.description)
+            }
+        }
+    }
+
+    /// Ends the thread, closes everything and removes the control socket; call once.
+    package func stop() {
+        mailbox.post(.stop)
+        thread.join()
+        socket?.remove()
+    }
+
+    private static func listen(at address: SocketAddress, _ surface: AdminSurface) throws(AdminFailure) -> Int32 {
+        let isIPv6 = !address.ip.isIPv4
+        let socket = Kernel.tcpSocket(ipv6: isIPv6)
+        if socket < 0, isIPv6, address.ip.isUnspecified {
+            // No IPv6 on this host: every address of the other family is what is meant.
+            return try listen(at: SocketAddress(.anyV4, address.port), surface)
+        }
+        func failure(_ call: String, _ code: Int32) -> AdminFailure {
+            let flag = surface == .admin ? "--admin-address" : "--\(surface.rawValue)-address"
+            let step =
+                Kernel.errnoName(-code) == "EADDRINUSE"
+                ? "another program has the port: stop it or choose another with \(flag)" : "choose another with \(flag)"
+            return AdminFailure("\(surface.rawValue) listener \(address): \(SystemError(call, -code)); \(step)")
+        }
+        guard socket >= 0 else { throw failure("socket", socket) }
+        let descriptor = Descriptor(owning: socket)
+        _ = Kernel.setReuseAddress(descriptor.number)
+        if isIPv6 { _ = Kernel.setV6Only(descriptor.number, !address.ip.isUnspecified) }
+        let bound = Kernel.bind(descriptor.number, address, ipv6Socket: isIPv6)
+        guard bound >= 0 else { throw failure("bind", bound) }
+        let listening = Kernel.listen(descriptor.number, backlog: 128)
+        guard listening >= 0 else { throw failure("listen", listening) }
+        return descriptor.release()
+    }
+}

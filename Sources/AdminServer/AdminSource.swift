@@ -1,0 +1,50 @@
+package import StatusModel
+
+/// What an ``AdminServer`` serves: implemented by each program.
+///
+/// All calls come from the admin thread, and none may block longer than a short lock. Answers may be given on any
+/// thread, at once or later; one that comes after its deadline is dropped.
+package protocol AdminSource: AnyObject, Sendable {
+    /// How many data workers there are; fixed.
+    var workerCount: Int { get }
+
+    /// Asks one worker, through its mailbox; `reply` is called on the worker's thread, at most once. A worker that has
+    /// not answered within a second is reported as not answering, with its last known figures.
+    func ask(worker: Int, _ reply: @escaping @Sendable (WorkerAnswer) -> Void)
+
+    /// What the program knows without its workers. The server fills in workers, traffic, refusals and the log's state.
+    func report() -> StatusReport
+
+    /// Metrics of the program's own beside the traffic's.
+    func metrics() -> [Metric]
+
+    /// What the program still waits for before it takes traffic; empty when it is ready. Names are ztunnel's:
+    /// `dns proxy`, `proxy`, `state manager`, `workload proxy manager`.
+    func pendingTasks() -> [String]
+
+    /// The body of `GET /config_dump`, a JSON object in ztunnel's shape.
+    func configDump(_ reply: @escaping @Sendable ([UInt8]) -> Void)
+
+    /// Takes a pod in.
+    func add(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void)
+
+    /// Takes a pod out.
+    func remove(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void)
+
+    /// Ends the program in an orderly way (`POST /quitquitquit`).
+    func shutDown()
+}
+
+extension AdminSource {
+    package func metrics() -> [Metric] { [] }
+
+    package func configDump(_ reply: @escaping @Sendable ([UInt8]) -> Void) { reply(Array("{}".utf8)) }
+
+    package func add(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void) {
+        reply(CommandReply(ok: false, message: "this program takes care of no pods; ask ztund"))
+    }
+
+    package func remove(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void) {
+        reply(CommandReply(ok: false, message: "this program takes care of no pods; ask ztund"))
+    }
+}
