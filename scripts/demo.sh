@@ -1,0 +1,250 @@
+#!/bin/bash
+# The whole of ztun on one machine: two nodes, six pods, two ztund, one waypoint. Needs root; takes about ten seconds.
+# Everything it makes (network namespaces named zt-demo-*, processes, a temporary folder) is removed at the end, also
+# after Ctrl-C or a failed step.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bin=${ZTUN_BIN:-$PWD/.build/release}
+prefix=zt-demo-
+work=$(mktemp -d -t ztun-demo.XXXXXX)
+pids=()
+
+[ "$(id -u)" = 0 ] || { echo "demo: network namespaces need root: sudo make demo" >&2; exit 1; }
+for program in ztund ztun-waypoint ztun; do
+    [ -x "$bin/$program" ] || { echo "demo: $bin/$program is missing: run make build" >&2; exit 1; }
+done
+
+# --- small tools ------------------------------------------------------------------------------------------------------
+
+bold=$'\e[1m'; dim=$'\e[2m'; plain=$'\e[0m'
+[ -t 1 ] || { bold=; dim=; plain=; }
+
+say() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; shift; [ $# = 0 ] || printf '%s\n' "$@"; }
+show() { printf '%s  %s%s\n' "$dim" "$1" "$plain"; }
+
+inside() { local name=$1; shift; nsenter --net="/run/netns/$prefix$name" -- "$@"; }
+
+# background NAME NAMESPACE COMMAND...: output goes to $work/NAME.log
+background() {
+    local name=$1 namespace=$2; shift 2
+    nsenter --net="/run/netns/$prefix$namespace" -- "$@" >"$work/$name.log" 2>&1 </dev/null &
+    pids+=($!)
+}
+
+# eventually WHAT COMMAND...: runs it until it succeeds, ten seconds at most
+eventually() {
+    local what=$1 deadline=$((SECONDS + 10)); shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$deadline" ] || { echo "demo: not in ten seconds: $what" >&2; return 1; }
+        sleep 0.1
+    done
+}
+
+# from POD URL [CURL ARGUMENTS]: prints the command and what came back
+from() {
+    local pod=$1 url=$2; shift 2
+    show "$pod\$ curl $* $url"
+    inside "$pod" curl -gsS --max-time 5 "$@" "$url" | sed 's/^/    /'
+}
+
+clean_up() {
+    local status=$?
+    trap - EXIT INT TERM
+    set +e
+    if [ $status != 0 ] && [ $status != 130 ]; then
+        for log in "$work"/*.log; do [ -s "$log" ] && { echo "--- $log"; tail -n 20 "$log"; } >&2; done
+    fi
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
+    for pid in "${pids[@]}"; do
+        for _ in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+        kill -9 "$pid" 2>/dev/null
+        wait "$pid" 2>/dev/null
+    done
+    for path in /run/netns/"$prefix"*; do [ -e "$path" ] && ip netns del "${path##*/}"; done
+    rm -rf "$work"
+    [ $status = 0 ] || [ $status = 130 ] || echo "demo: failed (the lines above say where); everything is removed again" >&2
+    exit $status
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# --- the stage --------------------------------------------------------------------------------------------------------
+
+node() { # NAME NUMBER
+    ip netns add "$prefix$1"
+    inside "$1" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+        for all in all default; do echo 0 >/proc/sys/net/ipv6/conf/$all/accept_dad; done'
+    ip -n "$prefix$1" link set lo up
+}
+
+pod() { # NAME NODE-NUMBER NUMBER
+    local name=$1 node=$2 number=$3
+    ip netns add "$prefix$name"
+    inside "$name" sh -c 'for all in all default; do echo 0 >/proc/sys/net/ipv6/conf/$all/accept_dad; done'
+    ip -n "$prefix$name" link set lo up
+    ip -n "${prefix}node$node" link add "pod$number" type veth peer name eth0 netns "$prefix$name"
+    ip -n "${prefix}node$node" -batch - <<IP
+addr add 169.254.1.1/32 dev pod$number
+addr add fe80::1/64 dev pod$number nodad
+link set pod$number up
+route add 10.62.$node.$number/32 dev pod$number src 172.31.62.$node
+route add fd62:$node::$number/128 dev pod$number src fd62:ff::$node
+IP
+    ip -n "$prefix$name" -batch - <<IP
+addr add 10.62.$node.$number/32 dev eth0
+addr add fd62:$node::$number/128 dev eth0 nodad
+link set eth0 up
+route add 169.254.1.1/32 dev eth0
+route add default via 169.254.1.1 dev eth0
+route add default via fe80::1 dev eth0
+IP
+}
+
+application() { # POD: an HTTP server that says who it is and whom it sees
+    background "app-$1" "$1" python3 -c '
+import http.server, socket, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        peer = self.client_address[0].removeprefix("::ffff:")
+        body = f"{sys.argv[1]} answers; it sees the caller as {peer}\n".encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *arguments): pass
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+Server(("::", 8080), Handler).serve_forever()' "$1"
+}
+
+# What a NetworkPolicy or a wire tap between the nodes would see, by destination port.
+count_connections() {
+    inside node1 nft -f - <<'NFT'
+table inet wire {
+  counter tunnel {}
+  counter application {}
+  chain forward {
+    type filter hook forward priority 10
+    tcp dport 15008 ct state new counter name tunnel
+    tcp dport 8080 ct state new counter name application
+  }
+}
+NFT
+}
+counted() { inside node1 nft list counter inet wire "$1" | sed -n 's/.*packets \([0-9]*\).*/\1/p'; }
+wire() { show "seen between the nodes so far: $(counted tunnel) connections to port 15008 (HBONE), $(counted application) to port 8080 in the clear"; }
+
+for path in /run/netns/"$prefix"*; do [ -e "$path" ] && ip netns del "${path##*/}"; done
+say "1. Two nodes and six pods, each a network namespace of this machine" \
+    "   node1: client, intruder          node2: server-v1, server-v2, plain, waypoint"
+node node1; node node2
+ip -n ${prefix}node1 link add up0 type veth peer name up0 netns ${prefix}node2
+for number in 1 2; do
+    other=$((3 - number))
+    ip -n "${prefix}node$number" -batch - <<IP
+addr add 172.31.62.$number/24 dev up0
+addr add fd62:ff::$number/64 dev up0 nodad
+link set up0 up
+IP
+done
+for number in 1 2; do
+    other=$((3 - number))
+    ip -n "${prefix}node$number" -batch - <<IP
+route add 10.62.$other.0/24 via 172.31.62.$other
+route add fd62:$other::/64 via fd62:ff::$other
+IP
+done
+pod client 1 10; pod intruder 1 11
+pod server-v1 2 10; pod server-v2 2 11; pod plain 2 12; pod waypoint 2 20
+for name in server-v1 server-v2 plain; do application "$name"; done
+count_connections
+
+# --- what the mesh is told --------------------------------------------------------------------------------------------
+
+workload() { # NAME NODE NUMBER PROTOCOL ACCOUNT [SERVICES [MORE]]
+    printf -- '- {uid: Kubernetes//v1/Pod/demo/%s, name: %s, namespace: demo, node: node%s, workloadIps: [10.62.%s.%s, "fd62:%s::%s"],\n' "$1" "$1" "$2" "$2" "$3" "$2" "$3"
+    printf '   protocol: %s, trustDomain: cluster.local, serviceAccount: %s, services: {%s}%s}\n' "$4" "$5" "${6:-}" "${7:-}"
+}
+server=demo/server.demo.svc.cluster.local shop=demo/shop.demo.svc.cluster.local
+{
+    echo "workloads:"
+    workload client 1 10 HBONE client
+    workload intruder 1 11 HBONE intruder
+    for version in 1 2; do
+        workload "server-v$version" 2 $((9 + version)) HBONE server "$server: {80: 8080}, $shop: {80: 8080}" ", authorizationPolicies: [demo/no-intruders]"
+    done
+    workload plain 2 12 TCP plain
+    workload waypoint 2 20 HBONE waypoint
+    cat <<'YAML'
+services:
+- {name: server, namespace: demo, hostname: server.demo.svc.cluster.local, vips: [/10.96.62.1], ports: {80: 8080}}
+- {name: shop, namespace: demo, hostname: shop.demo.svc.cluster.local, vips: [/10.96.62.2], ports: {80: 8080},
+   waypoint: {destination: /10.62.2.20, hboneMtlsPort: 15008}}
+policies:
+- {name: no-intruders, namespace: demo, scope: WorkloadSelector, action: Deny, dryRun: false,
+   rules: [[[{principals: [{Exact: cluster.local/ns/demo/sa/intruder}]}]]]}
+YAML
+} > "$work/state.yaml"
+cat > "$work/routes.yaml" <<'YAML'
+routes:
+- service: demo/shop.demo.svc.cluster.local
+  rules:
+  - matches: [{headers: {x-user: tester}}]
+    backends: [{workload: demo/server-v2, port: 8080}]
+  - backends:
+    - {workload: demo/server-v1, port: 8080, weight: 80}
+    - {workload: demo/server-v2, port: 8080, weight: 20}
+YAML
+
+say "2. One ztund per node, one waypoint" \
+    "   They read the same state file; certificates come from an embedded authority in a folder they share." \
+    "   The pods' programs know nothing of it: ztund opens its sockets inside the pods' namespaces."
+background ztund-1 node1 "$bin/ztund" run --state "$work/state.yaml" --ca-dir "$work/ca" --run-dir "$work/run1" \
+    --pod "demo/client@/run/netns/${prefix}client" --pod "demo/intruder@/run/netns/${prefix}intruder"
+background ztund-2 node2 "$bin/ztund" run --state "$work/state.yaml" --ca-dir "$work/ca" --run-dir "$work/run2" \
+    --pod "demo/server-v1@/run/netns/${prefix}server-v1" --pod "demo/server-v2@/run/netns/${prefix}server-v2"
+background waypoint waypoint "$bin/ztun-waypoint" run --state "$work/state.yaml" --routes "$work/routes.yaml" \
+    --workload demo/waypoint --ca-dir "$work/ca" --run-dir "$work/run3"
+for node in node1 node2 waypoint; do
+    eventually "$node is ready" inside "$node" curl -fsS --max-time 1 http://127.0.0.1:15021/healthz/ready
+done
+show "all three say that they are ready"
+
+say "3. Pod to pod by address" \
+    "   The server sees the client's own address, although its bytes crossed the nodes inside mutual TLS."
+from client http://10.62.2.10:8080/
+from client "http://[fd62:2::10]:8080/"
+wire
+
+say "4. Pod to pod by service" "   10.96.62.1 is nobody's address: ztund picks one of the two servers."
+for _ in 1 2 3; do from client http://10.96.62.1/; done
+
+say "5. A pod outside the mesh is reached in the clear"
+from client http://10.62.2.12:8080/
+wire
+
+say "6. Through a waypoint" \
+    "   The service 'shop' has one: it splits 80:20 between the versions, and sends x-user: tester to v2."
+show "client\$ for i in \$(seq 40); do curl http://10.96.62.2/; done | sort | uniq -c"
+for _ in $(seq 40); do inside client curl -gsS --max-time 5 http://10.96.62.2/; done | sort | uniq -c | sed 's/^/    /'
+from client http://10.96.62.2/ -H "x-user: tester"
+
+say "7. A refused call, and why" \
+    "   The policy 'no-intruders' denies the identity of the pod 'intruder'."
+show "intruder\$ curl http://10.62.2.10:8080/"
+if inside intruder curl -gsS --max-time 5 http://10.62.2.10:8080/ 2>&1 | sed 's/^/    /'; then
+    echo "demo: the intruder got through" >&2; exit 1
+fi
+eventually "node2 logs the refusal" grep -q 'no-intruders' "$work/ztund-2.log"
+show "node2's access log:"
+grep 'no-intruders' "$work/ztund-2.log" | tail -n 1 | tr ' \t' '\n\n' | grep -E '^(src|dst)\.(addr|identity)|^direction|^reason|^policy' | sed 's/^/    /'
+
+say "8. What the programs say of themselves"
+for node in 1 2; do show "node$node\$ ztun status"; "$bin/ztun" status --run-dir "$work/run$node" | sed 's/^/    /'; done
+show "waypoint\$ ztun status"
+"$bin/ztun" status --run-dir "$work/run3" | sed 's/^/    /'
+
+say "That was all. Everything is being removed." "   README.md has the next steps."
