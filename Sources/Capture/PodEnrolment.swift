@@ -73,10 +73,12 @@ package struct PodEnrolment: Sendable, Hashable {
         }
     }
 
-    /// Whether the listeners are to be served: from the end of enrolment until removal begins.
+    /// Whether the listeners are to be served: from the end of enrolment until nothing is redirected any more.
     package var isServing: Bool {
-        if case .enrolled = state { return !leaving }
-        return false
+        switch state {
+        case .enrolled, .undoing(.installRedirection, _): true
+        case .waiting, .performing, .undoing, .removed: false
+        }
     }
 
     /// The next thing to do.

@@ -56,9 +56,10 @@ import Testing
         machine.remove(now: 200)
         #expect(machine.phase == .removing)
         #expect(machine.since == 200)
-        #expect(!machine.isServing)
         for step in Step.allCases.reversed() {
             #expect(machine.next(now: 200) == .undo(step))
+            // Whoever is still redirected to the listeners is served.
+            #expect(machine.isServing == (step == .installRedirection))
             machine.succeeded(now: 201)
         }
         #expect(machine.phase == .removed)
