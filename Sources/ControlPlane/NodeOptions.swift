@@ -1,0 +1,46 @@
+/// How `ztund` takes a pod's traffic.
+package enum CaptureMode: String, Sendable, CaseIterable {
+    /// nft rules in the pod's network namespace, ours to install, repair and remove.
+    case nft
+    /// Somebody else's rules lead to our ports (istio-cni for instance).
+    case external
+}
+
+/// What `ztund` can be told, by flags or by a file; nil or empty is "not said".
+package struct NodeOptions: Hashable, Sendable {
+    package var program = ProgramOptions()
+    package var pods: [PodReference] = []
+    package var capture: CaptureMode?
+
+    package init() {}
+
+    /// The keys a file may have.
+    static let keys = ProgramOptions.keys + ["pods", "capture"]
+
+    /// Reads a configuration file's text.
+    /// - Throws: ``ConfigurationError`` with line and key.
+    package init(parsing bytes: [UInt8], file: String) throws(ConfigurationError) {
+        let fields = try YAMLReader.optionsRoot(bytes, file: file).fields(Self.keys)
+        program = try ProgramOptions(fields)
+        pods = try fields.list("pods") { reader throws(ConfigurationError) in
+            guard case .mapping = reader.node.content else {
+                return try reader.parsed(PodReference.form) { PodReference($0) }
+            }
+            let parts = try reader.fields(["namespace", "name", "netns"])
+            let text =
+                "\(try parts.requiredText("namespace"))/\(try parts.requiredText("name"))@\(try parts.requiredText("netns"))"
+            guard let pod = PodReference(text) else { throw reader.error("expected \(PodReference.form)") }
+            return pod
+        }
+        capture = try fields.optional("capture") { reader throws(ConfigurationError) in try reader.oneOf() }
+    }
+
+    /// These options, with the gaps filled from others; a list that says anything replaces the other's.
+    package func over(_ others: NodeOptions) -> NodeOptions {
+        var merged = self
+        merged.program = program.over(others.program)
+        if merged.pods.isEmpty { merged.pods = others.pods }
+        merged.capture = capture ?? others.capture
+        return merged
+    }
+}

@@ -1,0 +1,71 @@
+package import MeshModel
+internal import TLS
+
+/// What both programs run with: complete and checked.
+package struct ProgramConfiguration: Hashable, Sendable {
+    package let state: String
+    package let runDirectory: String
+    package let identitySource: IdentitySource
+    package let trustDomain: String
+    package let workers: WorkerCount
+    package let adminAddress: SocketAddress
+    package let metricsAddress: SocketAddress
+    package let readinessAddress: SocketAddress
+    package let logFormat: LogFormat
+    package let logLevel: String
+    package let poolMaxStreams: Int
+
+    package static let defaultRunDirectory = "/run/ztun"
+    package static let defaultTrustDomain = "cluster.local"
+    package static let defaultAdminAddress = SocketAddress(.loopbackV4, 15000)
+    package static let defaultMetricsAddress = SocketAddress(.anyV6, 15020)
+    package static let defaultReadinessAddress = SocketAddress(.anyV6, 15021)
+    package static let defaultPoolMaxStreams = 100
+
+    /// Completes options with defaults.
+    /// - Parameter source: names where the options come from, for errors: `ztund run`.
+    /// - Throws: ``ConfigurationError`` when something needed is missing or two options exclude each other.
+    init(_ options: ProgramOptions, source: String) throws(ConfigurationError) {
+        func fault(_ problem: String, _ hint: String) -> ConfigurationError {
+            ConfigurationError(file: source, problem: problem, hint: hint)
+        }
+        guard let state = options.state else {
+            throw fault("no state file is given", "give one with --state FILE, or 'state:' in the configuration file")
+        }
+        self.state = state
+        let trustDomain = options.trustDomain ?? Self.defaultTrustDomain
+        self.trustDomain = trustDomain
+        guard SpiffeID.isTrustDomain(trustDomain) else {
+            throw fault("\(trustDomain.quoted) is not a trust domain", "use lower-case letters, digits, '.', '-', '_'")
+        }
+        switch (options.caDirectory, options.roots) {
+        case (let directory?, nil) where options.identities.isEmpty:
+            identitySource = .authority(
+                directory: directory, trustDomain: trustDomain, lifetime: CertificateAuthority.leafLifetime)
+        case (nil, let roots?) where !options.identities.isEmpty:
+            if let other = options.identities.first(where: { $0.identity.trustDomain != trustDomain }) {
+                throw fault(
+                    "\(other.identity) is not of the trust domain \(trustDomain.quoted)", "set --trust-domain to match")
+            }
+            identitySource = .files(
+                options.identities.map {
+                    CertificateFiles(
+                        identity: $0.identity, chainPath: $0.certificatePath, keyPath: $0.keyPath, rootsPath: roots)
+                })
+        case (_?, _):
+            throw fault(
+                "an embedded CA and certificate files are both given", "give --ca-dir, or --roots and --identity")
+        case (nil, _):
+            throw fault(
+                "it is not said where certificates come from", "give --ca-dir DIR, or --roots FILE and --identity")
+        }
+        runDirectory = options.runDirectory ?? Self.defaultRunDirectory
+        workers = options.workers ?? .auto
+        adminAddress = options.adminAddress ?? Self.defaultAdminAddress
+        metricsAddress = options.metricsAddress ?? Self.defaultMetricsAddress
+        readinessAddress = options.readinessAddress ?? Self.defaultReadinessAddress
+        logFormat = options.logFormat ?? .text
+        logLevel = options.logLevel ?? "info"
+        poolMaxStreams = options.poolMaxStreams ?? Self.defaultPoolMaxStreams
+    }
+}
