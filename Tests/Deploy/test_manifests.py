@@ -1,0 +1,66 @@
+"""The manifests are valid against the schemas of Kubernetes and agree with each other and with the programs."""
+import pathlib
+
+import pytest
+import yaml
+import kubernetes_validate
+
+from support.programs import ROOT
+
+FILES = sorted((ROOT / "deploy").glob("*.yaml"))
+DOCUMENTS = [
+    pytest.param(document, id=f"{path.name}-{document['kind']}-{document['metadata']['name']}")
+    for path in FILES
+    for document in yaml.safe_load_all(path.read_text())
+]
+
+
+def documents(kind):
+    return [parameter.values[0] for parameter in DOCUMENTS if parameter.values[0]["kind"] == kind]
+
+
+def test_there_is_something_to_check():
+    assert len(DOCUMENTS) >= 10
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_schema(document):
+    kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_a_wrong_manifest_is_noticed():
+    wrong = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "x"}, "spec": {"template": 7}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, kubernetes_validate.latest_version(), strict=True)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_mounts_have_volumes(document):
+    if document["kind"] not in ("DaemonSet", "Deployment"):
+        return
+    spec = document["spec"]["template"]["spec"]
+    volumes = {volume["name"] for volume in spec["volumes"]}
+    for container in spec["containers"]:
+        assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+
+
+def test_policies_open_the_tunnel_port_beside_the_applications():
+    for policy in documents("NetworkPolicy"):
+        ports = {entry["port"] for rule in policy["spec"]["ingress"] for entry in rule["ports"]}
+        assert 15008 in ports or policy["metadata"]["name"] == "ztund"
+
+
+def test_ztund_has_the_three_capabilities_and_no_more():
+    (daemon,) = documents("DaemonSet")
+    (container,) = daemon["spec"]["template"]["spec"]["containers"]
+    context = container["securityContext"]
+    assert not context["privileged"]
+    assert sorted(context["capabilities"]["add"]) == ["NET_ADMIN", "NET_RAW", "SYS_ADMIN"]
+    assert "hostNetwork" not in daemon["spec"]["template"]["spec"]
+
+
+def test_the_image_has_what_the_programs_need():
+    text = (ROOT / "deploy/Dockerfile").read_text()
+    for package in ("libssl3t64", "libnghttp2-14", "libyaml-0-2", "nftables"):
+        assert package in text
+    assert pathlib.Path(ROOT / "deploy/Dockerfile").read_text().count("trixie") == 2
