@@ -1,0 +1,40 @@
+#!/bin/bash
+# ztund on both nodes and ztun-waypoint, from $ZTUN_BIN. start VARIANT WORKERS
+#  hbone         captured -> HBONE -> server (pooled)           hbone-nopool  one tunnel, one full handshake per connection
+#  waypoint      captured -> HBONE -> waypoint -> plain server  waypoint-hbone  ... -> HBONE -> node2 -> server
+#  client-only | server-only | client-wp-only | waypoint-only   one role, for mixed runs through sut/mix
+# Capture is ztund's own (nft in the pod), as a user has it; the access log is off, as Envoy's is.
+. "$(dirname "$0")/../../lib/sutlib.sh"
+here=$(cd "$(dirname "$0")" && pwd)
+: "${ZTUN_BIN:=$here/../../../../.build/release}"
+ARGS=()
+common() { # files and identities; $1: protocol of the server
+  local line; ARGS=()
+  while read -r line; do ARGS+=("$line"); done < <(python3 "$here/world.py" "$PB_RUN/world.json" "$PB_RUN" --server-protocol "$1")
+  ARGS+=(--state "$PB_RUN/ztun-state.yaml" --trust-domain "$PB_TD" --workers "$C" --log-level "${ZTUN_LOG:-info,access=off}")
+  for p in ztund ztun-waypoint; do [ -x "$ZTUN_BIN/$p" ] || { echo "ztun: $ZTUN_BIN/$p is missing: run make build" >&2; exit 3; }; done
+}
+node() { # role node-netns pod pod-netns more...
+  local role=$1 netns=$2 pod=$3 podns=$4; shift 4
+  launch "$role" "$netns" "$ZTUN_BIN/ztund" run "${ARGS[@]}" --run-dir "$PB_RUN/$role.run" \
+    --pod "$PB_NSNAME/$pod@/var/run/netns/$podns" "$@"
+}
+node1()    { node node1 "$PB_NS_NODE1" client "$PB_NS_CLIENT" "$@"; }
+node2()    { node node2 "$PB_NS_NODE2" server "$PB_NS_SERVER" "$@"; }
+waypoint() { launch waypoint "$PB_NS_WAYPOINT" "$ZTUN_BIN/ztun-waypoint" run "${ARGS[@]}" --run-dir "$PB_RUN/waypoint.run" \
+  --routes "$PB_RUN/ztun-routes.yaml" --workload "$PB_NSNAME/waypoint" --address "[::]:$PB_PORT_HBONE"; }
+case $1 in
+start) V=${2:-hbone} C=${3:-1}; reset_run; world
+  case $V in waypoint) common TCP;; waypoint-only) [ "${UPSTREAM:-hbone}" = plain ] && common TCP || common HBONE;; *) common HBONE;; esac
+  case $V in
+    hbone)          node2; node1; real_targets;;
+    hbone-nopool)   node2; node1 --pool-max-streams 1; real_targets;;
+    waypoint)       waypoint; node1; target http $PB_VIP:$PB_PORT_HTTP;;
+    waypoint-hbone) node2; waypoint; node1; target http $PB_VIP:$PB_PORT_HTTP;;
+    client-only|client-wp-only) node1;;
+    server-only)    node2;;
+    waypoint-only)  waypoint;;
+    *) echo "unknown variant $V" >&2; exit 2;;
+  esac;;
+stop) stop_all;;
+esac
