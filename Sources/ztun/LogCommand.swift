@@ -1,0 +1,53 @@
+internal import ArgumentParser
+
+struct LogCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "log", abstract: "Show or change what the programs log, while they run.",
+        discussion: """
+            A level is error, warn, info, debug, trace or off; SCOPE=LEVEL sets one scope, for example
+            `ztun log --level info,access=off`. Scopes: access, proxy, inpod, state, identity, admin, dns, xds, pool,
+            capture, waypoint, program.
+            """)
+
+    @OptionGroup var options: Options
+
+    @Option(help: "LEVEL or SCOPE=LEVEL, several with commas; added to what is set.")
+    var level: String?
+
+    @Flag(help: "First go back to what the program was started with.")
+    var reset = false
+
+    func run() throws {
+        var query: [String] = []
+        if let level { query.append("level=\(Self.encoded(level))") }
+        if reset { query.append("reset") }
+        let target = "/logging" + (query.isEmpty ? "" : "?\(query.joined(separator: "&"))")
+        let programs = try Programs.found(options)
+        for exchange in Programs.ask(programs, options, method: "POST", target: target) {
+            switch exchange.outcome {
+            case .failed(let failure): throw failure
+            case .answered(let status, let body):
+                var text = String(decoding: body.prefix(1000), as: UTF8.self)
+                if text.hasSuffix("\n") { text.removeLast() }
+                let line = "\(exchange.program.rawValue): \(Table.printable(text))"
+                guard status == 200 else { throw Failure(code: .problem, message: line) }
+                print(line)
+            case nil: break
+            }
+        }
+    }
+
+    private static func encoded(_ text: String) -> String {
+        var result = ""
+        for byte in text.utf8 {
+            switch byte {
+            case 48...57, 65...90, 97...122, UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
+                result.unicodeScalars.append(Unicode.Scalar(byte))
+            default:
+                let hex = String(byte, radix: 16)
+                result += byte < 16 ? "%0\(hex)" : "%\(hex)"
+            }
+        }
+        return result
+    }
+}
