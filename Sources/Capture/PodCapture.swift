@@ -25,6 +25,8 @@ package final class PodCapture {
     /// The setting's value before ours; nil when it was ours already.
     private var migrateRequestsBefore: String?
     private var lastRepair = ""
+    /// Another ztund serves the pod too: what is installed is now its.
+    private var handsOver = false
     /// When ``advance(now:)`` has work again; nil when never.
     package private(set) var nextDue: UInt64?
 
@@ -67,6 +69,9 @@ package final class PodCapture {
     }
 
     /// Asks for the pod to leave the mesh; the next ``advance(now:)`` does it, and again until it succeeds.
+    ///
+    /// Where another ztund already serves the pod, what is installed stays for that one. To leave the rules behind without a
+    /// successor (so that the pod's connections are refused, not sent past the mesh), let go of this object instead.
     package func remove(now: UInt64) {
         enrolment.remove(now: now)
         nextDue = now
@@ -127,15 +132,16 @@ package final class PodCapture {
         case .openSockets:
             sockets = nil
         case .applySettings:
-            if let before = migrateRequestsBefore, let namespace {
+            if !handsOver, let before = migrateRequestsBefore, let namespace {
                 try? PodSettings.write(before, to: PodSettings.migrateRequests, in: namespace)
             }
             migrateRequestsBefore = nil
         case .prepareRedirection:
-            try redirection?.unprepare()
+            if !handsOver { try redirection?.unprepare() }
             redirection = nil
         case .installRedirection:
-            try redirection?.uninstall()
+            handsOver = sockets?.isShared ?? false
+            if !handsOver { try redirection?.uninstall() }
         }
     }
 

@@ -162,4 +162,45 @@ struct CapturedTrafficTests {
         let other = try sockets.dialApplication(at: service, from: IPAddress(v4: 0x0a4d_0009), ports: &ports)
         try network.finish(other.number)
     }
+
+    /// Threads that enter different pods at the same time never mix them up.
+    @Test func dialsFromSeveralThreadsStayInTheirPods() async throws {
+        let networks = [try TestNetwork("many1"), try TestNetwork("many2")]
+        let sockets = try networks.map { try enrol($0) }
+        let applications = try zip(networks, sockets).map { network, sockets in
+            try network.listen(8080, in: sockets.namespace).release()
+        }
+        defer { for number in applications { close(number) } }
+        let service = SocketAddress(TestNetwork.podV4, 8080)
+        let failures = await withTaskGroup(of: Int.self) { group in
+            for worker in 0..<4 {
+                let pod = sockets[worker % 2]
+                group.addTask {
+                    var ports = pod.sourcePorts(worker: worker, of: 4)
+                    var failures = 0
+                    for _ in 0..<200 {
+                        let client = IPAddress(v4: 0x0a4d_0100 + UInt32(worker))
+                        do {
+                            _ = try pod.dialApplication(at: service, from: client, ports: &ports)
+                        } catch {
+                            failures += 1
+                        }
+                    }
+                    return failures
+                }
+            }
+            return await group.reduce(0, +)
+        }
+        #expect(failures == 0)
+        for (index, number) in applications.enumerated() {
+            var seen = Set<IPAddress>()
+            while true {
+                let accepted = Kernel.accept(number)
+                guard accepted.descriptor >= 0 else { break }
+                seen.insert(accepted.peer.ip)
+                close(accepted.descriptor)
+            }
+            #expect(seen == [IPAddress(v4: 0x0a4d_0100 + UInt32(index)), IPAddress(v4: 0x0a4d_0102 + UInt32(index))])
+        }
+    }
 }

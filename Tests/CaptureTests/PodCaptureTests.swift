@@ -2,6 +2,7 @@ import Capture
 import EventLoop
 import Glibc
 import MeshModel
+import StatusModel
 import Testing
 
 /// Enrolment in real network namespaces: what is installed, repaired, refused and removed.
@@ -190,5 +191,116 @@ struct PodCaptureTests {
             let error = #expect(throws: CaptureFailure.self) { _ = try NetworkNamespace(path: path) }
             #expect(error?.description.contains(message) == true, "\(error?.description ?? "")")
         }
+    }
+
+    /// nft that can be taken away and given back.
+    private func removableProgram(_ network: TestNetwork) -> (path: String, take: () -> Void, give: () -> Void) {
+        let path = "/tmp/\(network.podName)-nft"
+        let give = { _ = shell("ln -sf $(command -v nft) \(path)") }
+        give()
+        return (path, { _ = shell("rm -f \(path)") }, give)
+    }
+
+    @Test func repairThatFailsIsReportedAndTriedAgain() throws {
+        let network = try TestNetwork("norepair")
+        let nft = removableProgram(network)
+        defer { nft.take() }
+        let capture = PodCapture(network.location, options: CaptureOptions(nftProgram: nft.path), now: 0)
+        let sockets = try opened(capture.advance(now: 0))
+        network.inPod("nft flush ruleset")
+        nft.take()
+        guard case .none = capture.advance(now: 10 * second) else {
+            Issue.record("what is still redirected must still be served")
+            return
+        }
+        #expect(capture.status.phase == .pending)
+        #expect(capture.status.reason?.contains("pod default/a: cannot run \(nft.path): exec: ENOENT") == true)
+        let shown = capture.status.podStatus(now: 12 * second, realtime: 100 * second)
+        #expect(shown.state == .failed)
+        #expect(shown.since.unixSeconds == 98)
+        #expect(shown.reason == capture.status.reason)
+        nft.give()
+        _ = capture.advance(now: 15 * second)
+        #expect(capture.status.phase == .enrolled)
+        #expect(capture.status.repairs == 1)
+        #expect(network.traces.contains("redirect to :15001"))
+        withExtendedLifetime(sockets) {}
+    }
+
+    @Test func removalThatFailsKeepsServingUntilTheRulesAreGone() throws {
+        let network = try TestNetwork("noremove")
+        let nft = removableProgram(network)
+        defer { nft.take() }
+        let before = network.traces
+        let capture = PodCapture(network.location, options: CaptureOptions(nftProgram: nft.path), now: 0)
+        do { _ = try opened(capture.advance(now: 0)) }
+        nft.take()
+        capture.remove(now: second)
+        guard case .none = capture.advance(now: second) else {
+            Issue.record("closed the sockets although the rules still lead to them")
+            return
+        }
+        #expect(capture.status.phase == .removing)
+        #expect(capture.status.reason?.contains("ENOENT") == true)
+        nft.give()
+        guard case .closed = capture.advance(now: 6 * second) else {
+            Issue.record("not removed")
+            return
+        }
+        #expect(capture.isRemoved)
+        #expect(network.traces == before)
+    }
+
+    @Test func successorKeepsTheRules() throws {
+        let network = try TestNetwork("successor")
+        let before = network.traces
+        let old = PodCapture(network.location, options: CaptureOptions(), now: 0)
+        do { _ = try opened(old.advance(now: 0)) }
+        let new = PodCapture(network.location, options: CaptureOptions(), now: 0)
+        do { _ = try opened(new.advance(now: 0)) }
+        old.remove(now: second)
+        do { _ = old.advance(now: second) }
+        #expect(old.isRemoved)
+        #expect(network.traces.contains("redirect to :15001"))
+        _ = new.advance(now: 10 * second)
+        #expect(new.status.repairs == 0)
+        new.remove(now: 11 * second)
+        do { _ = new.advance(now: 11 * second) }
+        network.inPod("echo 0 > /proc/sys/net/ipv4/tcp_migrate_req")
+        #expect(network.traces == before)
+    }
+
+    @Test func waitsForLoopback() throws {
+        let network = try TestNetwork("lo")
+        network.inPod("ip link set lo down")
+        let before = network.traces
+        let capture = PodCapture(network.location, options: CaptureOptions(), now: 0)
+        _ = capture.advance(now: 0)
+        #expect(capture.status.reason?.contains("the interface lo is down") == true)
+        #expect(network.traces == before)
+        network.inPod("ip link set lo up")
+        _ = try opened(capture.advance(now: 5 * second))
+    }
+
+    @Test func podWithoutIPv6IsEnrolledForIPv4() throws {
+        let network = try TestNetwork("v4only")
+        network.inPod("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
+        let before = network.traces
+        let capture = PodCapture(network.location, options: CaptureOptions(), now: 0)
+        do {
+            let sockets = try opened(capture.advance(now: 0))
+            let far = SocketAddress(IPAddress(v4: 0xc633_6407), 80)
+            _ = try network.connect(far, from: sockets.namespace)
+            let accepted = try network.accept(sockets.outbound.number)
+            #expect(PodSockets.originalDestination(of: accepted.descriptor) == far)
+            close(accepted.descriptor)
+        }
+        #expect(!network.inPod("ip -6 rule").contains("15008"))
+        _ = capture.advance(now: 10 * second)
+        #expect(capture.status.repairs == 0)
+        capture.remove(now: 11 * second)
+        do { _ = capture.advance(now: 11 * second) }
+        let after = network.traces
+        #expect(after.contains("15001") == before.contains("15001") && !after.contains("ztun_capture"))
     }
 }
