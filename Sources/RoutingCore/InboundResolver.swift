@@ -98,8 +98,8 @@ struct InboundResolver<Recorder: DecisionRecorder> {
         }
         recorder.note("\(host) is service \(service.serviceName)")
         let header = proxyDestination(of: service, port)
-        if let endpoint = snapshot.endpoint(of: service.serviceName, uid: workload.fields.uid) {
-            guard let target = targetPort(of: port, service, at: endpoint) else {
+        if let ports = workload.fields.services[service.serviceName] {
+            guard let target = targetPort(of: port, service, ports) else {
                 throw Rejection(
                     503, .servicePortUnknown,
                     "service \(service.serviceName) has no target for port \(port) at \(workload)")
@@ -123,10 +123,11 @@ struct InboundResolver<Recorder: DecisionRecorder> {
         return snapshot.service(host: host, visibleTo: namespace)
     }
 
-    private func targetPort(of port: UInt16, _ service: Service, at endpoint: Endpoint) -> UInt16? {
-        if let own = endpoint.ports[port], own != 0 { return own }
-        if let declared = service.fields.ports[port], declared != 0 { return declared }
-        return endpoint.workload.fields.applicationTunnel?.port == nil ? nil : port
+    /// The target port by the pod's own map, then the service's, then as asked where an application tunnel has a port.
+    private func targetPort(of port: UInt16, _ service: Service, _ own: [UInt16: UInt16]) -> UInt16? {
+        if let target = own[port], target != 0 { return target }
+        if let target = service.fields.ports[port], target != 0 { return target }
+        return workload.fields.applicationTunnel?.port == nil ? nil : port
     }
 
     /// A VIP of the service: of the own network before others, IPv4 before IPv6.
@@ -178,14 +179,18 @@ struct InboundResolver<Recorder: DecisionRecorder> {
 
 extension IPAddress {
     /// Addresses that a tunnel never leads to unless it arrived at that very address: unspecified, loopback, link-local
-    /// (cloud metadata among them), multicast, and IPv4 class E with broadcast.
+    /// (cloud metadata among them), multicast, IPv4 class E with broadcast, and IPv6 forms of these.
     var isSpecialPurpose: Bool {
         if isIPv4 {
             let bits = v4Bits
             return bits >> 24 == 0 || isLoopback || bits >> 16 == 0xa9fe || bits >> 28 >= 0xe
         }
+        // IPv4-compatible addresses are long gone; `::` and `::1` are among them.
+        if high == 0, low >> 32 == 0 { return true }
+        // NAT64 leads to the IPv4 address in its last 32 bits.
+        if high == 0x0064_ff9b_0000_0000, low >> 32 == 0 { return IPAddress(v4: v4Bits).isSpecialPurpose }
         // fd00:ec2::254 is the metadata address of one cloud over IPv6.
         let metadata = high == 0xfd00_0ec2_0000_0000 && low == 0x254
-        return isUnspecified || isLoopback || high >> 54 == 0x3fa || high >> 56 == 0xff || metadata
+        return high >> 54 == 0x3fa || high >> 56 == 0xff || metadata
     }
 }

@@ -29,7 +29,7 @@ extension TunnelAuthority {
             return .address(SocketAddress(ip, port))
         }
         if isNumeric(lastLabel(of: host)) {
-            guard let ip = IPAddress(utf8: host), ip.isIPv4 else {
+            guard !host.contains(UInt8(ascii: ":")), let ip = IPAddress(utf8: host) else {
                 throw invalid(bytes, "its host is a number but no dotted IPv4 address")
             }
             return .address(SocketAddress(ip, port))
