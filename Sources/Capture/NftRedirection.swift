@@ -8,6 +8,7 @@ final class NftRedirection: Redirection {
     private let program: NftProgram
     private let rules: String
     private let routes: PolicyRoutes
+    private var settings = PodSetting.conntrack
     /// What nft calls our table when it is as we want it.
     private var wanted: String?
     /// The ruleset's generation when the table was last seen to be right: while it stands, nft need not be asked.
@@ -23,20 +24,24 @@ final class NftRedirection: Redirection {
     func prepare() throws(CaptureFailure) {
         do throws(CaptureFailure) {
             _ = try routes.install()
+            _ = try applySettings()
         } catch {
-            try? routes.remove()
+            try? unprepare()
             throw error
         }
     }
 
     func unprepare() throws(CaptureFailure) {
+        for index in settings.indices { settings[index].restore(in: namespace) }
         try routes.remove()
     }
 
     func install() throws(CaptureFailure) {
-        // Read before the table is: a change in between then shows as a newer generation.
         do throws(CaptureFailure) {
             try program.apply(rules, in: namespace)
+            // The first rules of a node load conntrack, and its settings appear only then.
+            _ = try applySettings()
+            // Read before the table is: a change in between then shows as a newer generation.
             let seen = currentGeneration()
             wanted = try program.list(NftRuleset.table, in: namespace)
             generation = seen
@@ -55,6 +60,7 @@ final class NftRedirection: Redirection {
 
     func repair() throws(CaptureFailure) -> [String] {
         var repaired = try routes.install()
+        if try applySettings() { repaired.append("kernel settings") }
         let seen = currentGeneration()
         if let seen, seen == generation { return repaired }
         if let found = try program.list(NftRuleset.table, in: namespace), found == wanted {
@@ -67,6 +73,14 @@ final class NftRedirection: Redirection {
         generation = after
         repaired.append("nftables rules")
         return repaired
+    }
+
+    private func applySettings() throws(CaptureFailure) -> Bool {
+        var changed = false
+        for index in settings.indices {
+            if try settings[index].apply(in: namespace) { changed = true }
+        }
+        return changed
     }
 
     private func currentGeneration() -> UInt32? {

@@ -22,8 +22,7 @@ package final class PodCapture {
     private var sockets: PodSockets?
     private var served: PodSockets?
     private var redirection: (any Redirection)?
-    /// The setting's value before ours; nil when it was ours already.
-    private var migrateRequestsBefore: String?
+    private var migrateRequests = PodSetting.migrateRequests
     private var lastRepair = ""
     /// Another ztund serves the pod too: what is installed is now its.
     private var handsOver = false
@@ -110,7 +109,7 @@ package final class PodCapture {
         case .openSockets:
             sockets = try PodSockets(in: try opened())
         case .applySettings:
-            try applySettings(in: try opened())
+            _ = try migrateRequests.apply(in: try opened())
         case .prepareRedirection:
             let namespace = try opened()
             let new: any Redirection =
@@ -132,10 +131,7 @@ package final class PodCapture {
         case .openSockets:
             sockets = nil
         case .applySettings:
-            if !handsOver, let before = migrateRequestsBefore, let namespace {
-                try? PodSettings.write(before, to: PodSettings.migrateRequests, in: namespace)
-            }
-            migrateRequestsBefore = nil
+            if !handsOver, let namespace { migrateRequests.restore(in: namespace) }
         case .prepareRedirection:
             if !handsOver { try redirection?.unprepare() }
             redirection = nil
@@ -148,17 +144,6 @@ package final class PodCapture {
     private func opened() throws(CaptureFailure) -> NetworkNamespace {
         guard let namespace else { throw CaptureFailure("its network namespace is not open") }
         return namespace
-    }
-
-    private func applySettings(in namespace: NetworkNamespace) throws(CaptureFailure) {
-        // A kernel without the setting (before 5.14) works; it only refuses a few connections while ztund is replaced.
-        guard let before = PodSettings.read(PodSettings.migrateRequests, in: namespace), before != "1" else { return }
-        do throws(SystemError) {
-            try PodSettings.write("1", to: PodSettings.migrateRequests, in: namespace)
-            migrateRequestsBefore = before
-        } catch {
-            throw CaptureFailure("set net.ipv4.tcp_migrate_req in its network namespace", error)
-        }
     }
 
     private func verify(_ now: UInt64) {
@@ -189,6 +174,6 @@ package final class PodCapture {
         namespace = nil
         sockets = nil
         redirection = nil
-        migrateRequestsBefore = nil
+        migrateRequests = .migrateRequests
     }
 }

@@ -1,13 +1,10 @@
 internal import CLinux
 internal import EventLoop
 
-/// The kernel settings of one pod's network namespace that capture reads or changes.
+/// Reads and writes the kernel settings of a pod's network namespace.
 ///
 /// `/proc/sys/net` shows the namespace of the thread that opens it, so each is read and written from inside.
 enum PodSettings {
-    /// Connections that wait at a closing listener move to the next one: no refusal while ztund is replaced.
-    static let migrateRequests = "/proc/sys/net/ipv4/tcp_migrate_req"
-
     /// Whether the pod's loopback interface has IPv6.
     static func hasIPv6(_ namespace: NetworkNamespace) -> Bool {
         read("/proc/sys/net/ipv6/conf/lo/disable_ipv6", in: namespace) == "0"

@@ -59,6 +59,7 @@ struct PodCaptureTests {
             ("ip -6 rule del pref 15008", "IPv6 rule"),
             ("ip route flush table 15008", "IPv4 route"),
             ("ip -6 route flush table 15008", "IPv6 route"),
+            ("echo 1 > /proc/sys/net/netfilter/nf_conntrack_tcp_loose", "kernel settings"),
         ] {
             network.inPod(damage)
             #expect(network.traces != whole, "\(damage) did no damage")
@@ -169,8 +170,8 @@ struct PodCaptureTests {
         #expect(!network.traces.contains("drop"))
         capture.remove(now: second)
         _ = capture.advance(now: second)
-        // The setting was ours already when the second run came, so it stays.
-        network.inPod("echo 0 > /proc/sys/net/ipv4/tcp_migrate_req")
+        // The settings were ours already when the second run came, so they stay.
+        network.resetSettings()
         #expect(network.traces == before)
     }
 
@@ -266,7 +267,7 @@ struct PodCaptureTests {
         #expect(new.status.repairs == 0)
         new.remove(now: 11 * second)
         do { _ = new.advance(now: 11 * second) }
-        network.inPod("echo 0 > /proc/sys/net/ipv4/tcp_migrate_req")
+        network.resetSettings()
         #expect(network.traces == before)
     }
 

@@ -1,0 +1,49 @@
+internal import EventLoop
+
+/// One kernel setting that capture changes in a pod's network namespace, and the value it had before.
+struct PodSetting {
+    /// A file below `/proc/sys/net`.
+    let path: String
+    /// What capture wants there.
+    let wanted: String
+    /// The value before ours; nil when it was ours already or is not set yet.
+    private var before: String?
+
+    init(_ path: String, _ wanted: String) {
+        self.path = path
+        self.wanted = wanted
+    }
+
+    /// Connections that wait at a closing listener move to the next one: no refusal while ztund is replaced (Linux 5.14).
+    static let migrateRequests = PodSetting("/proc/sys/net/ipv4/tcp_migrate_req", "1")
+
+    /// What conntrack does in a pod whose rules are redirections.
+    ///
+    /// Only a SYN makes an entry: connections from before enrolment stay out of its hands, and nobody can make an entry
+    /// without redirection by a stray segment. A segment outside the window is still translated; untranslated it would
+    /// meet no socket, and the answer would reset a good connection.
+    static let conntrack = [
+        PodSetting("/proc/sys/net/netfilter/nf_conntrack_tcp_loose", "0"),
+        PodSetting("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", "1"),
+    ]
+
+    /// Sets it; does nothing when it is set already, or when this kernel does not have it.
+    ///
+    /// - Returns: whether that changed it.
+    mutating func apply(in namespace: NetworkNamespace) throws(CaptureFailure) -> Bool {
+        guard let found = PodSettings.read(path, in: namespace), found != wanted else { return false }
+        do throws(SystemError) {
+            try PodSettings.write(wanted, to: path, in: namespace)
+        } catch {
+            throw CaptureFailure("write \(wanted) to \(path) in its network namespace", error)
+        }
+        if before == nil { before = found }
+        return true
+    }
+
+    /// Gives it back the value it had, as far as that is possible.
+    mutating func restore(in namespace: NetworkNamespace) {
+        if let before { try? PodSettings.write(before, to: path, in: namespace) }
+        before = nil
+    }
+}
