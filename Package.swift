@@ -86,7 +86,9 @@ let package = Package(
         tests("HTTP1Tests", ["HTTP1"]),
         tests("HBONETests", ["HBONE", "EventLoop", "TLS", "HTTP2", "MeshModel", "Telemetry"]),
         tests("CaptureTests", ["Capture", "MeshModel", "EventLoop", "Telemetry", "StatusModel"]),
-        tests("ControlPlaneTests", ["ControlPlane", "MeshModel", "RoutingCore", "TLS", "StatusModel", "Telemetry"]),
+        tests(
+            "ControlPlaneTests", ["ControlPlane", "MeshModel", "RoutingCore", "TLS", "StatusModel", "Telemetry"],
+            resources: [.copy("Fixtures")]),
         tests("AdminServerTests", ["AdminServer", "StatusModel", "Telemetry", "EventLoop", "HTTP1", "MeshModel"]),
         tests("WaypointProxyTests", ["WaypointProxy", "HTTP1", "HBONE", "RoutingCore", "MeshModel", "Telemetry"]),
         tests("PackageTests", []),
