@@ -169,6 +169,7 @@ final class AdminLoop: EventHandler {
         report.add(round)
         report.logFilter = log.filter.description
         report.logLinesDropped = log.dropped
+        report.assess()
         var pages: [Bool: AdminResponse] = [:]
         for question in asked {
             switch question.purpose {

@@ -12,7 +12,8 @@ package protocol AdminSource: AnyObject, Sendable {
     /// not answered within a second is reported as not answering, with its last known figures.
     func ask(worker: Int, _ reply: @escaping @Sendable (WorkerAnswer) -> Void)
 
-    /// What the program knows without its workers. The server fills in workers, traffic, refusals and the log's state.
+    /// What the program knows without its workers. The server fills in workers, traffic, refusals,
+    /// the log's state and the problems.
     func report() -> StatusReport
 
     /// Metrics of the program's own beside the traffic's.

@@ -14,6 +14,13 @@ package struct CivilTime: Hashable, Sendable {
     /// The calendar fields of a moment, proleptic Gregorian.
     package init(unixNanoseconds: Int64) {
         let (seconds, fraction) = Self.floorDivide(unixNanoseconds, 1_000_000_000)
+        self.init(unixSeconds: seconds)
+        nanosecond = Int(fraction)
+    }
+
+    /// The calendar fields of a whole second; years beyond 9999 read as the end of 9999, before 0 as the start of 0.
+    package init(unixSeconds: Int64) {
+        let seconds = min(max(unixSeconds, -62_167_219_200), 253_402_300_799)
         let (days, inDay) = Self.floorDivide(seconds, 86_400)
         // Days are counted in 400-year eras that begin on 1 March, so that the leap day ends its year.
         let (era, dayOfEra) = Self.floorDivide(days + 719_468, 146_097)
@@ -26,19 +33,23 @@ package struct CivilTime: Hashable, Sendable {
         hour = Int(inDay / 3_600)
         minute = Int(inDay / 60 % 60)
         second = Int(inDay % 60)
-        nanosecond = Int(fraction)
+        nanosecond = 0
     }
 
-    /// Nanoseconds since 1970; nil when they do not fit (outside the years 1678 to 2262).
-    package var unixNanoseconds: Int64? {
+    /// Seconds since 1970.
+    package var unixSeconds: Int64 {
         let shiftedYear = Int64(month <= 2 ? year - 1 : year)
         let (era, yearOfEra) = Self.floorDivide(shiftedYear, 400)
         let shifted = Int64(month > 2 ? month - 3 : month + 9)
         let dayOfYear = (153 * shifted + 2) / 5 + Int64(day) - 1
         let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
         let days = era * 146_097 + dayOfEra - 719_468
-        let seconds = days * 86_400 + Int64(hour) * 3_600 + Int64(minute) * 60 + Int64(second)
-        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        return days * 86_400 + Int64(hour) * 3_600 + Int64(minute) * 60 + Int64(second)
+    }
+
+    /// Nanoseconds since 1970; nil when they do not fit (outside the years 1678 to 2262).
+    package var unixNanoseconds: Int64? {
+        let (product, overflow) = unixSeconds.multipliedReportingOverflow(by: 1_000_000_000)
         let (sum, carried) = product.addingReportingOverflow(Int64(nanosecond))
         return overflow || carried ? nil : sum
     }
@@ -78,7 +89,7 @@ extension CivilTime {
             nanosecond = value
             for _ in (bytes.count - 21)..<9 { nanosecond *= 10 }
         }
-        self.init(unixNanoseconds: 0)
+        self.init(unixSeconds: 0)
         (self.year, self.month, self.day) = (year, month, day)
         (self.hour, self.minute, self.second, self.nanosecond) = (hour, minute, second, nanosecond)
     }

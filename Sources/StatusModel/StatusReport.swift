@@ -28,6 +28,8 @@ package struct StatusReport: Codable, Sendable, Hashable {
     package var refusals: [RefusalCount]
     /// The newest refusals, newest first.
     package var recentRefusals: [RefusalStatus]
+    /// What a person must look at, as sentences; empty when all is well. `ztun status` exits 1 when there is any.
+    package var problems: [String]
     package var logFilter: String
     package var logLinesDropped: UInt64
 
@@ -49,14 +51,15 @@ package struct StatusReport: Codable, Sendable, Hashable {
         traffic = TrafficStatus()
         refusals = []
         recentRefusals = []
+        problems = []
         logFilter = ""
         logLinesDropped = 0
     }
 }
 
 extension StatusReport {
-    /// What a person must look at, as sentences; empty when all is well. `ztun status` exits 1 when there is any.
-    package var problems: [String] {
+    /// Finds ``problems`` in the rest of the report; its maker calls this last.
+    package mutating func assess() {
         var found: [String] = []
         if draining {
             found.append("\(program) is draining")
@@ -75,6 +78,6 @@ extension StatusReport {
         }
         if !state.lastError.isEmpty { found.append("state is not current: \(state.lastError)") }
         for worker in workers where !worker.answering { found.append("worker \(worker.index) does not answer") }
-        return found
+        problems = found
     }
 }

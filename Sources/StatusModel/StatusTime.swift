@@ -19,8 +19,7 @@ package struct StatusTime: Hashable, Sendable, Comparable {
 
 extension StatusTime: CustomStringConvertible {
     package var description: String {
-        let (nanoseconds, overflow) = unixSeconds.multipliedReportingOverflow(by: 1_000_000_000)
-        return CivilTime(unixNanoseconds: overflow ? (unixSeconds < 0 ? .min : .max) : nanoseconds).description
+        CivilTime(unixSeconds: unixSeconds).description
     }
 }
 
@@ -28,10 +27,10 @@ extension StatusTime: Codable {
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         let text = try container.decode(String.self)
-        guard let nanoseconds = CivilTime(text)?.unixNanoseconds else {
+        guard let time = CivilTime(text) else {
             throw DecodingError.dataCorruptedError(in: container, debugDescription: "not an RFC 3339 UTC time")
         }
-        unixSeconds = nanoseconds / 1_000_000_000
+        unixSeconds = time.unixSeconds
     }
 
     package func encode(to encoder: any Encoder) throws {

@@ -7,7 +7,8 @@ struct StatusCommand: ParsableCommand {
         commandName: "status",
         abstract: "Show how the programs are: pods, certificates, state, workers, traffic, refusals.",
         discussion: """
-            With -o json the output is {"programs": [...], "problems": [...]}; its names are stable.
+            With -o json the output is one JSON object for each program; its names are stable, and "problems" says in
+            sentences what must be looked at.
             Exit codes: 0 all is well, 1 a problem was found, 2 usage, 3 none runs, 4 no answer within 2 seconds.
             """)
 
@@ -17,35 +18,35 @@ struct StatusCommand: ParsableCommand {
     var output = OutputFormat.table
 
     func run() throws {
-        let exchanges = Programs.ask(try Programs.found(options), options, method: "GET", target: "/status")
-        var summary = StatusSummary()
-        var codes: [ExitReason] = []
-        for exchange in exchanges {
+        let programs: [ProgramName]
+        do throws(Failure) { programs = try Programs.found(options) } catch {
+            if output == .json { print(Self.json(Unreachable(program: nil, problems: [error.message]))) }
+            throw error
+        }
+        var failures: [Failure] = []
+        var answered = 0
+        var hasProblem = false
+        for exchange in Programs.ask(programs, options, method: "GET", target: "/status") {
             do throws(Failure) {
                 let report = try Self.report(of: exchange)
-                summary.programs.append(report)
-                summary.problems += report.problems
+                answered += 1
+                hasProblem = hasProblem || !report.problems.isEmpty
+                print(output == .json ? Self.json(report) : StatusTable(report).text)
             } catch {
-                summary.problems.append(error.message)
-                codes.append(error.code)
-            }
-        }
-        switch output {
-        case .json: print(try Self.json(summary), terminator: "")
-        case .table:
-            for report in summary.programs { print(StatusTable(report).text) }
-            if summary.programs.isEmpty {
-                for problem in summary.problems { Ztun.standardError("ztun: \(problem)") }
-            } else if !summary.problems.isEmpty {
-                print("PROBLEMS")
-                for problem in summary.problems { print("  - \(Table.printable(problem))") }
+                failures.append(error)
+                guard output == .json else { continue }
+                print(Self.json(Unreachable(program: exchange.program.rawValue, problems: [error.message])))
             }
         }
         // One program that answers decides more than one that is gone: its socket may be left over.
-        if summary.programs.isEmpty, let worst = codes.max(by: { $0.rawValue < $1.rawValue }) {
-            throw ExitCode(worst.rawValue)
+        if answered == 0, let worst = failures.max(by: { $0.code.rawValue < $1.code.rawValue }) {
+            for failure in failures where failure.message != worst.message {
+                Ztun.standardError("ztun: \(failure.message)")
+            }
+            throw worst
         }
-        if !summary.problems.isEmpty { throw ExitCode(ExitReason.problem.rawValue) }
+        for failure in failures { Ztun.standardError("ztun: \(failure.message)") }
+        if hasProblem || !failures.isEmpty { throw ExitCode(ExitReason.problem.rawValue) }
     }
 
     private static func report(of exchange: Exchange) throws(Failure) -> StatusReport {
@@ -66,16 +67,17 @@ struct StatusCommand: ParsableCommand {
         }
     }
 
-    private static func json(_ summary: StatusSummary) throws -> String {
+    private static func json(_ value: some Encodable) -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(summary), as: UTF8.self) + "\n"
+        // Encoding plain strings and numbers has no way to fail; an empty object is still JSON.
+        guard let data = try? encoder.encode(value) else { return "{}" }
+        return String(decoding: data, as: UTF8.self)
     }
 }
 
-/// The JSON of `ztun status -o json`.
-struct StatusSummary: Codable {
-    var programs: [StatusReport] = []
-    /// What a person must look at, one sentence each; empty when all is well.
-    var problems: [String] = []
+/// What stands in the JSON output in place of a report that could not be had.
+struct Unreachable: Encodable {
+    var program: String?
+    var problems: [String]
 }

@@ -13,7 +13,8 @@ struct StatusTable {
     }
 
     var text: String {
-        [head, pods, certificates, workers, refusals, recentRefusals].filter { !$0.isEmpty }.joined(separator: "\n")
+        [head, pods, certificates, workers, refusals, recentRefusals, problems].filter { !$0.isEmpty }.joined(
+            separator: "\n")
     }
 
     private func age(_ time: StatusTime) -> String {
@@ -108,6 +109,11 @@ struct StatusTable {
             table.add(refusal.reason, refusal.direction, Quantity.count(refusal.count))
         }
         return section("REFUSALS", table)
+    }
+
+    private var problems: String {
+        guard !report.problems.isEmpty else { return "" }
+        return "PROBLEMS\n" + report.problems.map { "  - \(Table.printable($0))\n" }.joined()
     }
 
     private var recentRefusals: String {

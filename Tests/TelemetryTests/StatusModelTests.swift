@@ -7,10 +7,13 @@ import Testing
         arguments: [
             ("2026-11-21T00:06:59Z", 1_795_219_619), ("1970-01-01T00:00:00Z", 0), ("2000-02-29T23:59:59Z", 951_868_799),
             ("1969-12-31T23:59:59Z", -1), ("2100-03-01T00:00:00Z", 4_107_542_400),
+            ("9999-12-31T23:59:59Z", 253_402_300_799), ("0000-01-01T00:00:00Z", -62_167_219_200),
         ] as [(String, Int64)])
     func times(text: String, seconds: Int64) {
         #expect(StatusTime(unixSeconds: seconds).description == text)
-        #expect(CivilTime(text)?.unixNanoseconds == seconds * 1_000_000_000)
+        #expect(CivilTime(text)?.unixSeconds == seconds)
+        let (nanoseconds, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        #expect(CivilTime(text)?.unixNanoseconds == (overflow ? nil : nanoseconds))
     }
 
     @Test(arguments: [
@@ -50,6 +53,7 @@ import Testing
         var report = StatusReport(
             program: "ztund", version: "0", pid: 1, startedAt: StatusTime(unixSeconds: 0), uptimeSeconds: 0)
         report.ready = true
+        report.assess()
         #expect(report.problems.isEmpty)
         report.pods = [
             PodStatus(
@@ -61,6 +65,7 @@ import Testing
         report.workers = [WorkerStatus(index: 1, answering: false)]
         report.ready = false
         report.pending = ["proxy", "state manager"]
+        report.assess()
         #expect(
             report.problems == [
                 "ztund is not ready, waiting for: proxy, state manager", "pod app/web is failed: nft is missing",
