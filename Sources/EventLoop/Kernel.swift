@@ -140,3 +140,11 @@ extension Kernel {
         [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(-result)
     }
 }
+
+extension Kernel {
+    /// Processors this process may run on; at least 1.
+    package static var processorCount: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+
+    /// Sleeps; for threads that serve nobody.
+    package static func pause(milliseconds: UInt32) { usleep(milliseconds * 1000) }
+}

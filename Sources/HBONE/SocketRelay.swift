@@ -167,6 +167,9 @@ package final class SocketRelay: EventHandler, TunnelSink {
         if phase == .connecting {
             let owner = self.owner
             self.owner = nil
+            // The owner still has the stream to answer on.
+            stream?.detach()
+            stream = nil
             close(reset: true)
             owner?.relayRefused(failure)
         } else {

@@ -1,6 +1,6 @@
 package import EventLoop
 package import HTTP2
-package import MeshModel
+internal import MeshModel
 package import TLS
 
 /// Where a pool gets sockets and certificates from.
@@ -74,11 +74,12 @@ package final class TunnelPool {
         entries[key]?.waiters.removeAll { $0 === waiter }
     }
 
-    /// Ends every connection of the source address, at once or after its streams.
-    package func close(sourceAddress: IPAddress, failure: TunnelFailure) {
-        for (key, entry) in entries where key.sourceAddress == sourceAddress {
+    /// Ends every connection and dial now; whoever waits is told.
+    package func closeAll(_ failure: TunnelFailure) {
+        for entry in entries.values {
             for connection in entry.connections + entry.dialing { connection.close(failure) }
         }
+        entries.removeAll()
     }
 
     /// No new tunnels; those open end when their streams do.

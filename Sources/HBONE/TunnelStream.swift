@@ -76,6 +76,11 @@ package final class TunnelStream {
         owner.markForOutput()
     }
 
+    /// Server: takes the sink off again; what still arrives is dropped until somebody answers.
+    package func detach() {
+        sink = nil
+    }
+
     /// Lets go of the stream: it is reset, and its sink hears nothing of it any more.
     package func abandon() {
         sink = nil

@@ -1,0 +1,84 @@
+internal import HBONE
+internal import MeshModel
+internal import Telemetry
+
+/// What is known of one application connection for the access log and the metrics; written once, at its end.
+struct ConnectionRecord {
+    let direction: Direction
+    let acceptedAt: UInt64
+    var source: SocketAddress
+    var destination: SocketAddress
+    var authority = ""
+    var sourceWorkload: Workload?
+    var destinationWorkload: Workload?
+    var service: Service?
+    /// What mutual TLS proved; nil for plaintext.
+    var sourceIdentity: SpiffeID?
+    var destinationIdentity: SpiffeID?
+    var isMutualTLS = false
+    var series: TrafficTable.SeriesIndex?
+    var policy = ""
+
+    init(direction: Direction, acceptedAt: UInt64, source: SocketAddress, destination: SocketAddress) {
+        self.direction = direction
+        self.acceptedAt = acceptedAt
+        self.source = source
+        self.destination = destination
+    }
+
+    var labels: TrafficLabels {
+        var labels = TrafficLabels(reporter: direction == .outbound ? .source : .destination)
+        labels.source =
+            sourceWorkload.map { PartyLabels($0, principal: sourceIdentity) } ?? PartyLabels(principal: sourceIdentity)
+        if let destinationWorkload {
+            labels.destination = PartyLabels(destinationWorkload, principal: destinationWorkload.identity)
+        }
+        if let service {
+            labels.destinationService = service.fields.hostname
+            labels.destinationServiceNamespace = service.fields.namespace
+            labels.destinationServiceName = service.fields.name
+        }
+        labels.securityPolicy = isMutualTLS ? .mutualTLS : .unknown
+        return labels
+    }
+
+    /// The access-log record.
+    func access(_ outcome: RelayOutcome?, failure: TunnelFailure?, now: UInt64) -> AccessRecord {
+        var record = AccessRecord(direction: direction, source: source, destination: destination)
+        if let sourceWorkload {
+            record.source = AccessRecord.Party(sourceWorkload, identity: isMutualTLS ? sourceIdentity : nil)
+        } else {
+            record.source.identity = isMutualTLS ? sourceIdentity : nil
+        }
+        if let destinationWorkload {
+            record.destination = AccessRecord.Party(
+                destinationWorkload, identity: isMutualTLS ? destinationIdentity : nil)
+        } else {
+            record.destination.identity = isMutualTLS ? destinationIdentity : nil
+        }
+        record.hboneAddress = authority
+        record.service = service?.fields.hostname ?? ""
+        if let outcome {
+            // Both views are this proxy's own: what it sent towards the destination, and what it got back; inbound
+            // the application's side is the destination.
+            record.bytesSent = direction == .outbound ? outcome.bytesFromSocket : outcome.bytesFromSocket
+            record.bytesReceived = direction == .outbound ? outcome.bytesToSocket : outcome.bytesToSocket
+        }
+        record.duration = now &- acceptedAt
+        if let failure {
+            record.error = failure.description
+            record.reason = failure.reason
+        }
+        record.policy = policy
+        return record
+    }
+}
+
+extension PartyLabels {
+    /// A party of which only the certificate is known.
+    init(principal: SpiffeID?) {
+        self.init()
+        self.principal = principal.map { "\($0)" } ?? ""
+        namespace = principal?.namespace ?? ""
+    }
+}

@@ -1,0 +1,39 @@
+internal import HBONE
+
+/// An application connection that can be cut: element of a ``ConnectionSet``.
+class SiteConnection {
+    fileprivate var position = -1
+
+    /// Ends it now, with RST towards the application.
+    func cut(_ failure: TunnelFailure) {}
+}
+
+/// The live connections of a site, with constant-time insertion and removal.
+struct ConnectionSet {
+    private var members: [SiteConnection] = []
+
+    var count: Int { members.count }
+
+    mutating func insert(_ connection: SiteConnection) {
+        guard connection.position < 0 else { return }
+        connection.position = members.count
+        members.append(connection)
+    }
+
+    mutating func remove(_ connection: SiteConnection) {
+        let position = connection.position
+        guard position >= 0 else { return }
+        connection.position = -1
+        let last = members.removeLast()
+        if position < members.count {
+            members[position] = last
+            last.position = position
+        }
+    }
+
+    /// Visits those that are members now; the body may remove any.
+    func forEach(_ body: (SiteConnection) -> Void) {
+        let current = members
+        for connection in current { body(connection) }
+    }
+}

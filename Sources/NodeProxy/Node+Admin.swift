@@ -1,0 +1,95 @@
+package import AdminServer
+internal import Capture
+internal import ControlPlane
+internal import EventLoop
+internal import Glibc
+internal import MeshModel
+package import StatusModel
+internal import Telemetry
+
+extension Node: AdminSource {
+    package var workerCount: Int { mailboxes.count }
+
+    package func ask(worker: Int, _ reply: @escaping @Sendable (WorkerAnswer) -> Void) {
+        mailboxes[worker].post(.ask(reply))
+    }
+
+    package func report() -> StatusReport {
+        let now = Kernel.realtimeNow()
+        var report = StatusReport(
+            program: "ztund", version: ProductVersion.text, pid: getpid(),
+            startedAt: StatusTime(unixNanoseconds: startedAt),
+            uptimeSeconds: Int64((now - startedAt) / 1_000_000_000))
+        let shared = self.shared.withLock { $0 }
+        report.pending = pendingTasks()
+        report.ready = report.pending.isEmpty && !shared.isDraining
+        report.draining = shared.isDraining
+        report.captureMode = configuration.capture.rawValue
+        report.state = shared.state
+        report.certificates = shared.certificates
+        report.notes = shared.notes
+        let monotonic = Kernel.monotonicNow()
+        report.pods = shared.pods.map { pod in
+            let age = monotonic > pod.since ? monotonic - pod.since : 0
+            var status = PodStatus(
+                namespace: pod.location.namespace, name: pod.location.name, netns: pod.location.path,
+                state: Self.state(of: pod), since: StatusTime(unixNanoseconds: now - min(age, now)))
+            status.reason = pod.reason ?? ""
+            status.repairs = UInt64(pod.repairs)
+            if let workload = shared.snapshot.workload(namespace: pod.location.namespace, name: pod.location.name) {
+                status.workloadKnown = true
+                status.addresses = workload.fields.addresses.map(\.description)
+                status.identity = workload.identity.description
+            } else if status.reason.isEmpty {
+                status.reason = "the state has no workload \(pod.location.pod)"
+            }
+            return status
+        }
+        return report
+    }
+
+    private static func state(of pod: PodCaptureStatus) -> PodStatus.State {
+        switch pod.phase {
+        case .enrolled: .captured
+        case .pending: .pending
+        case .removing, .removed: .draining
+        }
+    }
+
+    package func pendingTasks() -> [String] {
+        shared.withLock { shared in
+            var pending: [String] = []
+            if shared.isDraining { pending.append("proxy") }
+            if !shared.hasState { pending.append("state manager") }
+            if shared.pods.count < configuration.pods.count || shared.pods.contains(where: { $0.phase != .enrolled }) {
+                pending.append("workload proxy manager")
+            }
+            return pending
+        }
+    }
+
+    package func add(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void) {
+        guard let netns = pod.netns else {
+            return reply(CommandReply(ok: false, message: "say where the pod's network namespace is: NS/NAME@PATH"))
+        }
+        change(PodLocation(namespace: pod.namespace, name: pod.name, path: netns), isAddition: true, reply)
+    }
+
+    package func remove(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void) {
+        change(PodLocation(namespace: pod.namespace, name: pod.name, path: ""), isAddition: false, reply)
+    }
+
+    private func change(
+        _ location: PodLocation, isAddition: Bool, _ reply: @escaping @Sendable (CommandReply) -> Void
+    ) {
+        let wake = shared.withLock { shared in
+            shared.requests.append(PodChange(location: location, isAddition: isAddition, reply: reply))
+            return shared.wake
+        }
+        wake?()
+    }
+
+    package func shutDown() {
+        shared.withLock { $0.shutDown }?()
+    }
+}

@@ -1,0 +1,164 @@
+internal import AdminServer
+internal import Capture
+package import ControlPlane
+internal import EventLoop
+internal import MeshModel
+internal import StatusModel
+internal import TLS
+internal import Telemetry
+
+/// The node daemon: workers, the control thread and the admin thread, from configuration to shutdown.
+package final class Node: Sendable {
+    let configuration: NodeConfiguration
+    let settings: NodeSettings
+    let log: Log
+    let mailboxes: [Mailbox<NodeMessage>]
+    let startedAt: UInt64
+    let shared: Lock<Shared>
+    private let ended: Lock<Bool>
+
+    /// What the control thread writes and the admin thread reads.
+    struct Shared: Sendable {
+        var snapshot = MeshSnapshot.empty
+        var pods: [PodCaptureStatus] = []
+        var requests: [PodChange] = []
+        var state = StateStatus()
+        var certificates: [CertificateStatus] = []
+        var hasState = false
+        var isDraining = false
+        var notes: [String] = []
+        var wake: (@Sendable () -> Void)?
+        var shutDown: (@Sendable () -> Void)?
+    }
+
+    /// A pod to take in or out, asked for at run time.
+    struct PodChange: Sendable {
+        let location: PodLocation
+        let isAddition: Bool
+        let reply: (@Sendable (CommandReply) -> Void)?
+    }
+
+    /// - Throws: `SystemError` when the process has no descriptors for its mailboxes.
+    package init(_ configuration: NodeConfiguration) throws {
+        self.configuration = configuration
+        var settings = NodeSettings()
+        settings.trustDomain = configuration.program.trustDomain
+        settings.streamsPerConnection = configuration.program.poolMaxStreams
+        self.settings = settings
+        log = Log(
+            format: configuration.program.logFormat == .json ? .json : .text,
+            filter: try LogFilter(configuration.program.logLevel))
+        let count =
+            switch configuration.program.workers {
+            case .auto: Kernel.processorCount
+            case .exactly(let count): count
+            }
+        var mailboxes: [Mailbox<NodeMessage>] = []
+        for _ in 0..<count { mailboxes.append(try Mailbox()) }
+        self.mailboxes = mailboxes
+        startedAt = Kernel.realtimeNow()
+        shared = Lock(Shared())
+        ended = Lock(false)
+    }
+
+    /// Tells every worker.
+    func tell(_ message: NodeMessage) {
+        for mailbox in mailboxes { mailbox.post(message) }
+    }
+
+    /// Runs until `waitForSignal` returns and the drain after it is over; `waitForSignal` blocks on SIGTERM or SIGINT
+    /// and is called again during the drain: its second return ends it at once.
+    ///
+    /// - Parameter waitForSignal: gets a closure that makes it return, for shutdowns asked for over the socket.
+    package func run(waitForSignal: @escaping @Sendable () -> Void, raiseSignal: @escaping @Sendable () -> Void) throws
+    {
+        _ = Kernel.raiseDescriptorLimit()
+        Kernel.ignoreBrokenPipes()
+        let writer = try LogWriter(log)
+        defer { writer.finish() }
+        shared.withLock { $0.shutDown = raiseSignal }
+        var threads: [LoopThread] = []
+        for index in mailboxes.indices {
+            threads.append(
+                try LoopThread(name: "ztun-worker-\(index)") { [self] in
+                    do throws(SystemError) {
+                        try NodeWorker(index: index, settings: settings, mailboxes: mailboxes, log: log).run()
+                    } catch {
+                        log.write(
+                            .error, .proxy, "worker \(index) could not start: \(error)", now: Kernel.realtimeNow())
+                    }
+                })
+        }
+        let control = try NodeControl(self)
+        let admin: AdminServer
+        do {
+            admin = try AdminServer(
+                AdminAddresses(
+                    admin: configuration.program.adminAddress, metrics: configuration.program.metricsAddress,
+                    readiness: configuration.program.readinessAddress,
+                    controlSocket: configuration.program.runDirectory + "/ztund.sock"),
+                source: self, log: log)
+        } catch {
+            control.stop()
+            tell(.stop)
+            for thread in threads { thread.join() }
+            throw error
+        }
+        log.write(.info, .program, "ztund started", now: Kernel.realtimeNow()) { line in
+            line.field("workers", number: self.mailboxes.count)
+            line.field("capture", string: self.configuration.capture.rawValue)
+        }
+        if case .authority(let directory, _, _) = configuration.program.identitySource {
+            log.write(
+                .warn, .identity,
+                "identities come from an embedded CA in \(directory): for one host and for trying ztun out, not for a cluster",
+                now: Kernel.realtimeNow())
+        }
+        waitForSignal()
+        drain(waitForSignal: waitForSignal)
+        control.stop()
+        tell(.stop)
+        for thread in threads { thread.join() }
+        admin.stop()
+        log.write(.info, .program, "shutdown complete", now: Kernel.realtimeNow())
+    }
+
+    /// Lets running work end until the deadline or a second signal.
+    private func drain(waitForSignal: @escaping @Sendable () -> Void) {
+        shared.withLock { $0.isDraining = true }
+        let deadline = DrainDeadline.seconds
+        log.write(.info, .program, "drain started", now: Kernel.realtimeNow()) { $0.field("seconds", number: deadline) }
+        tell(.drain)
+        let ended = self.ended
+        if (try? LoopThread(name: "ztun-signal") {
+            waitForSignal(); ended.withLock { $0 = true }
+        }) == nil {
+            return
+        }
+        let end = Kernel.monotonicNow() + UInt64(deadline) * 1_000_000_000
+        while Kernel.monotonicNow() < end, !ended.withLock({ $0 }) {
+            if openConnections() == 0 { return }
+            Kernel.pause(milliseconds: 20)
+        }
+        log.write(
+            .warn, .program, "drain duration expired with pending connections, forcefully shutting down",
+            now: Kernel.realtimeNow())
+    }
+
+    /// Connections open on all workers; a worker that does not answer within 200 ms counts as busy.
+    private func openConnections() -> Int {
+        let sums = Lock((answers: 0, connections: 0))
+        for mailbox in mailboxes {
+            mailbox.post(
+                .ask { answer in
+                    sums.withLock { $0 = ($0.answers + 1, $0.connections + Int(answer.connections)) }
+                })
+        }
+        for _ in 0..<100 {
+            let (answers, connections) = sums.withLock { $0 }
+            if answers == mailboxes.count { return connections }
+            Kernel.pause(milliseconds: 2)
+        }
+        return 1
+    }
+}

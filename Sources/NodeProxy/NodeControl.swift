@@ -1,0 +1,221 @@
+internal import Capture
+internal import ControlPlane
+internal import EventLoop
+internal import MeshModel
+internal import StatusModel
+internal import TLS
+internal import Telemetry
+
+/// The slow work of the node, on the control thread: state, certificates, pods.
+final class NodeControl: Sendable {
+    private let thread: ControlThread
+    private let rounds: Lock<NodeRounds>
+
+    /// Starts the thread; its first round runs at once.
+    init(_ node: Node) throws(ControlThreadFailure) {
+        let rounds = Lock(NodeRounds(node))
+        self.rounds = rounds
+        thread = try ControlThread(name: "ztun-control", interval: 500) {
+            rounds.withLock { $0.round() }
+        }
+        let thread = self.thread
+        node.shared.withLock { $0.wake = { thread.wake() } }
+    }
+
+    /// Ends the thread, then takes all pods out, so that nothing of ours stays in their namespaces.
+    func stop() {
+        thread.stop()
+        rounds.withLock { $0.removeAll() }
+    }
+}
+
+/// What the control thread does in each round. Confined to it by the lock of ``NodeControl``.
+final class NodeRounds {
+    private unowned let node: Node
+    private let state: StateSource
+    private let identities: IdentityStore
+    private var pods: [String: PodCapture] = [:]
+    private let options: CaptureOptions
+
+    init(_ node: Node) {
+        self.node = node
+        let configuration = node.configuration
+        options = CaptureOptions(mode: configuration.capture == .external ? .external : .nft)
+        state = StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {
+            [unowned node] state, _ in
+            node.adopt(state)
+        }
+        identities = IdentityStore(source: configuration.program.identitySource) {
+            [unowned node] identity, credentials in
+            node.adopt(identity, credentials)
+        }
+        let now = Kernel.monotonicNow()
+        for pod in configuration.pods {
+            let location = PodLocation(namespace: pod.namespace, name: pod.name, path: pod.netns)
+            pods[location.pod] = PodCapture(location, options: options, now: now)
+        }
+    }
+
+    /// One round; returns the milliseconds until the next, nil for the usual interval.
+    func round() -> Int? {
+        let wall = Int64(Kernel.realtimeNow())
+        let settling = state.check(now: wall) == .settling
+        takeRequests()
+        advancePods()
+        let snapshot = node.shared.withLock { $0.snapshot }
+        var wanted = Set<SpiffeID>()
+        for pod in pods.values {
+            let workload = snapshot.workload(namespace: pod.location.namespace, name: pod.location.name)
+            if let workload { wanted.insert(workload.identity) }
+        }
+        identities.keep(exactly: wanted)
+        identities.check(now: wall / 1_000_000_000, random: { Double.random(in: -1...1) })
+        publish(wall)
+        if settling { return 100 }
+        let now = Kernel.monotonicNow()
+        guard let due = pods.values.compactMap(\.nextDue).min() else { return nil }
+        return due <= now ? 1 : min(500, Int((due - now) / 1_000_000) + 1)
+    }
+
+    private func takeRequests() {
+        let requests = node.shared.withLock { shared in
+            defer { shared.requests = [] }
+            return shared.requests
+        }
+        let now = Kernel.monotonicNow()
+        for request in requests {
+            let pod = request.location.pod
+            if request.isAddition {
+                let taken = pods.values.first { $0.location.path == request.location.path }
+                if let known = pods[pod] {
+                    request.reply?(
+                        CommandReply(
+                            ok: known.location == request.location,
+                            message: known.location == request.location
+                                ? "pod \(pod) is already taken care of"
+                                : "pod \(pod) is known with another namespace, \(known.location.path): remove it first")
+                    )
+                } else if let taken {
+                    request.reply?(
+                        CommandReply(
+                            ok: false,
+                            message: "the namespace \(request.location.path) belongs to pod \(taken.location.pod)"))
+                } else {
+                    let capture = PodCapture(request.location, options: options, now: now)
+                    pods[pod] = capture
+                    advance(capture, now: now)
+                    let status = capture.status
+                    request.reply?(
+                        CommandReply(
+                            ok: status.phase == .enrolled,
+                            message: status.phase == .enrolled
+                                ? "pod \(pod) is enrolled"
+                                : "pod \(pod) is not enrolled yet: \(status.reason ?? "pending"); ztund keeps trying"))
+                }
+            } else if let known = pods[pod] {
+                known.remove(now: now)
+                advance(known, now: now)
+                request.reply?(
+                    CommandReply(
+                        ok: known.isRemoved,
+                        message: known.isRemoved
+                            ? "pod \(pod) is removed" : "pod \(pod) is leaving: \(known.status.reason ?? "")"))
+            } else {
+                request.reply?(CommandReply(ok: false, message: "no pod \(pod) is known; see `ztun status`"))
+            }
+        }
+    }
+
+    private func advancePods() {
+        let now = Kernel.monotonicNow()
+        for capture in Array(pods.values) {
+            if let due = capture.nextDue, due <= now { advance(capture, now: now) }
+        }
+    }
+
+    private func advance(_ capture: PodCapture, now: UInt64) {
+        let before = capture.status
+        switch capture.advance(now: now) {
+        case .none: break
+        case .opened(let sockets): node.tell(.podOpened(capture.location, sockets))
+        case .closed: node.tell(.podClosed(capture.location))
+        }
+        let after = capture.status
+        if after.phase != before.phase || after.reason != before.reason {
+            let level: LogLevel = after.reason == nil ? .info : .warn
+            node.log.write(
+                level, .inpod, "pod \(capture.location.pod) is \(after.phase.rawValue)", now: Kernel.realtimeNow()
+            ) { line in
+                if let reason = after.reason { line.field("cause", string: reason) }
+            }
+        }
+        if capture.isRemoved { pods[capture.location.pod] = nil }
+    }
+
+    /// Takes everything out of every pod; for the end of the daemon.
+    func removeAll() {
+        for capture in Array(pods.values) {
+            let now = Kernel.monotonicNow()
+            capture.remove(now: now)
+            advance(capture, now: now)
+        }
+        publish(Int64(Kernel.realtimeNow()))
+    }
+
+    private func publish(_ wall: Int64) {
+        let statuses = pods.values.map(\.status).sorted { $0.location.pod < $1.location.pod }
+        let state = self.state.status(now: wall)
+        let certificates = identities.status(now: wall / 1_000_000_000)
+        let warnings = self.state.warnings
+        node.shared.withLock { shared in
+            shared.pods = statuses
+            if shared.state.lastError != state.lastError, !state.lastError.isEmpty {
+                node.log.write(
+                    .error, .state, "the state file is refused, the last good state serves",
+                    now: Kernel.realtimeNow()
+                ) { $0.field("error", string: state.lastError) }
+            }
+            shared.state = state
+            shared.certificates = certificates
+            shared.notes = warnings
+        }
+    }
+}
+
+extension Node {
+    /// A new state from the source: the next snapshot, to every worker.
+    func adopt(_ state: LocalState) {
+        let snapshot = shared.withLock { shared in
+            let next = shared.snapshot.replacingAll(
+                workloads: state.workloads, services: state.services, policies: state.policies)
+            shared.snapshot = next
+            shared.hasState = true
+            return next
+        }
+        tell(.snapshot(snapshot))
+        log.write(.info, .state, "state loaded", now: Kernel.realtimeNow()) { line in
+            line.field("workloads", number: snapshot.workloadCount)
+            line.field("services", number: snapshot.serviceCount)
+            line.field("policies", number: snapshot.policyCount)
+        }
+    }
+
+    /// New credentials of an identity, or their loss.
+    func adopt(_ identity: SpiffeID, _ credentials: TLSCredentials?) {
+        guard let credentials else {
+            tell(.credentials(identity, nil))
+            return log.write(
+                .warn, .identity, "no valid certificate for \(identity) any more", now: Kernel.realtimeNow())
+        }
+        do throws(TLSFailure) {
+            tell(.credentials(identity, try IdentityContexts(credentials)))
+            log.write(.info, .identity, "certificate for \(identity)", now: Kernel.realtimeNow()) { line in
+                line.field("serial", string: credentials.serial)
+                line.field("expires", string: StatusTime(unixSeconds: credentials.notAfter).description)
+            }
+        } catch {
+            log.write(
+                .error, .identity, "the certificate of \(identity) cannot be used: \(error)", now: Kernel.realtimeNow())
+        }
+    }
+}

@@ -1,0 +1,50 @@
+package import AdminServer
+package import Capture
+package import MeshModel
+internal import RoutingCore
+package import TLS
+
+/// What a worker is told by other threads, through its mailbox.
+package enum NodeMessage: Sendable {
+    /// A new state of the mesh.
+    case snapshot(MeshSnapshot)
+    /// New TLS contexts of an identity; nil when it has no valid certificate.
+    case credentials(SpiffeID, IdentityContexts?)
+    /// A pod is enrolled: serve its listeners.
+    case podOpened(PodLocation, PodSockets)
+    /// A pod left: stop, cut what is open, let go.
+    case podClosed(PodLocation)
+    /// An accepted connection whose tunnels this worker owns.
+    case handOver(OutboundHandover)
+    /// The admin thread asks for figures.
+    case ask(@Sendable (WorkerAnswer) -> Void)
+    /// Take no new work; finish what runs.
+    case drain
+    /// Cut everything and end.
+    case stop
+}
+
+/// The TLS contexts of one identity, both roles.
+package struct IdentityContexts: Sendable {
+    package let client: TLSContext
+    package let server: TLSContext
+
+    package init(_ credentials: TLSCredentials) throws(TLSFailure) {
+        client = try TLSContext(credentials, role: .client)
+        server = try TLSContext(credentials, role: .server)
+    }
+}
+
+/// An outbound connection on its way from the worker that accepted it to the one that owns its tunnels.
+///
+/// Owns the descriptor: whoever takes the message closes it.
+package struct OutboundHandover: Sendable {
+    /// `namespace/name` of the pod.
+    let pod: String
+    let descriptor: Int32
+    let source: SocketAddress
+    let destination: SocketAddress
+    let route: OutboundRoute
+    /// Monotonic nanoseconds.
+    let acceptedAt: UInt64
+}

@@ -1,0 +1,188 @@
+internal import AdminServer
+internal import Capture
+internal import EventLoop
+internal import HBONE
+internal import HTTP2
+internal import MeshModel
+internal import RoutingCore
+internal import TLS
+internal import Telemetry
+
+/// One data thread of the node: its loop, buffers and pods. Shares nothing; made and used on its own thread.
+final class NodeWorker {
+    let index: Int
+    let settings: NodeSettings
+    let mailboxes: [Mailbox<NodeMessage>]
+    let log: Log
+    let loop: EventLoop
+    let buffers = TunnelBuffers()
+    let traffic = TrafficTable()
+    var snapshot = MeshSnapshot.empty
+    var contexts: [SpiffeID: IdentityContexts] = [:]
+    var pods: [String: PodSite] = [:]
+    var refusals = RefusalRing()
+    var repeats = RepeatGuard<String>()
+    var random: RandomDraws
+    var seriesCache: [SeriesKey: TrafficTable.SeriesIndex] = [:]
+    var isDraining = false
+    private var receiver: MailboxReceiver<NodeMessage>?
+
+    init(index: Int, settings: NodeSettings, mailboxes: [Mailbox<NodeMessage>], log: Log) throws(SystemError) {
+        self.index = index
+        self.settings = settings
+        self.mailboxes = mailboxes
+        self.log = log
+        loop = try EventLoop()
+        var generator = SystemRandomNumberGenerator()
+        random = RandomDraws(seed: generator.next())
+        receiver = try MailboxReceiver(mailboxes[index], on: loop) { [unowned self] message in take(message) }
+    }
+
+    /// Runs until it is told to stop.
+    func run() {
+        loop.run()
+    }
+
+    private func take(_ message: NodeMessage) {
+        switch message {
+        case .snapshot(let snapshot): adopt(snapshot)
+        case .credentials(let identity, let contexts): self.contexts[identity] = contexts
+        case .podOpened(let location, let sockets): open(location, sockets)
+        case .podClosed(let location): close(location.pod, reason: .podRemoved)
+        case .handOver(let handover): take(handover)
+        case .ask(let reply): reply(answer())
+        case .drain: drain()
+        case .stop:
+            for pod in Array(pods.keys) { close(pod, reason: .drainDeadline) }
+            loop.stop()
+        }
+    }
+
+    // MARK: - State
+
+    private func adopt(_ snapshot: MeshSnapshot) {
+        self.snapshot = snapshot
+        seriesCache.removeAll(keepingCapacity: true)
+        for site in pods.values {
+            site.adopt(snapshot)
+            site.reviewInbound()
+        }
+    }
+
+    private func open(_ location: PodLocation, _ sockets: PodSockets) {
+        close(location.pod, reason: .podRemoved)
+        do throws(SystemError) {
+            let site = try PodSite(location, sockets, worker: self)
+            pods[location.pod] = site
+            site.adopt(snapshot)
+        } catch {
+            report(.error, "pod \(location.pod) cannot be served on worker \(index): \(error)")
+        }
+    }
+
+    private func close(_ pod: String, reason: Reason) {
+        guard let site = pods.removeValue(forKey: pod) else { return }
+        site.close(TunnelFailure(reason, "connection closed: \(reason == .podRemoved ? "the pod left" : "shutdown")"))
+    }
+
+    private func drain() {
+        isDraining = true
+        for site in pods.values { site.drain() }
+    }
+
+    private func take(_ handover: OutboundHandover) {
+        let socket = Descriptor(owning: handover.descriptor)
+        guard let site = pods[handover.pod] else { return }
+        site.carry(socket, handover)
+    }
+
+    private func answer() -> WorkerAnswer {
+        var answer = WorkerAnswer()
+        for site in pods.values {
+            let counts = site.counts
+            answer.connections += UInt64(counts.connections)
+            answer.tunnels += UInt64(counts.tunnels)
+            answer.streams += UInt64(counts.streams)
+        }
+        answer.traffic = traffic.snapshot()
+        answer.refusals = refusals.newest(100)
+        return answer
+    }
+
+    // MARK: - Telling
+
+    /// One line for the operator; the same text at most once a second.
+    func report(_ level: LogLevel, _ text: String) {
+        guard let held = repeats.admits(text, now: loop.now) else { return }
+        log.write(level, .proxy, text, now: Kernel.realtimeNow()) { line in
+            if held > 0 { line.field("repeated", number: held) }
+        }
+    }
+
+    /// A connection begins: its labels' series, looked up once.
+    func opened(_ record: inout ConnectionRecord) {
+        let key = SeriesKey(record)
+        let series: TrafficTable.SeriesIndex
+        if let known = seriesCache[key] {
+            series = known
+        } else {
+            if seriesCache.count >= 65_536 { seriesCache.removeAll() }
+            series = traffic.series(for: record.labels)
+            seriesCache[key] = series
+        }
+        record.series = series
+        traffic.opened(series)
+    }
+
+    /// A connection ended, well or badly: metrics, access log, and the ring when it was refused.
+    func closed(_ record: ConnectionRecord, _ outcome: RelayOutcome?, _ failure: TunnelFailure?) {
+        if let series = record.series {
+            if let outcome {
+                let request = record.direction == .outbound ? outcome.bytesFromSocket : outcome.bytesToSocket
+                let response = record.direction == .outbound ? outcome.bytesToSocket : outcome.bytesFromSocket
+                traffic.received(Int(request), series)
+                traffic.sent(Int(response), series)
+            }
+            traffic.closed(series, flag: failure.map { ResponseFlag($0.reason) } ?? .none)
+        }
+        if let failure { remember(record, failure) }
+        if log.isEnabled(.info, .access) || failure != nil {
+            log.complete(record.access(outcome, failure: failure, now: loop.now), now: Kernel.realtimeNow())
+        }
+    }
+
+    /// A connection refused before it was counted.
+    func refused(_ record: ConnectionRecord, _ failure: TunnelFailure) {
+        remember(record, failure)
+        log.failed(record.access(nil, failure: failure, now: loop.now), now: Kernel.realtimeNow())
+    }
+
+    private func remember(_ record: ConnectionRecord, _ failure: TunnelFailure) {
+        traffic.refused(failure.reason, record.direction)
+        refusals.append(
+            Refusal(
+                time: Kernel.realtimeNow(), reason: failure.reason, direction: record.direction,
+                source: record.source, destination: record.destination, peer: record.sourceIdentity,
+                policy: record.policy, detail: failure.description))
+    }
+}
+
+/// What decides the labels of a connection, cheap to hash. The objects live at least as long as the snapshot, and the
+/// cache is emptied with every snapshot.
+struct SeriesKey: Hashable {
+    private let direction: Direction
+    private let source: ObjectIdentifier?
+    private let destination: ObjectIdentifier?
+    private let service: ObjectIdentifier?
+    private let peer: SpiffeID?
+    private let isMutualTLS: Bool
+
+    init(_ record: ConnectionRecord) {
+        direction = record.direction
+        source = record.sourceWorkload.map { ObjectIdentifier($0) }
+        destination = record.destinationWorkload.map { ObjectIdentifier($0) }
+        service = record.service.map { ObjectIdentifier($0) }
+        peer = record.direction == .inbound ? record.sourceIdentity : nil
+        isMutualTLS = record.isMutualTLS
+    }
+}

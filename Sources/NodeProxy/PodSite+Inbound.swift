@@ -1,0 +1,66 @@
+internal import Capture
+internal import EventLoop
+internal import HBONE
+internal import HTTP2
+internal import MeshModel
+internal import RoutingCore
+internal import TLS
+internal import Telemetry
+
+extension PodSite: TunnelOwner {
+    /// A peer opened a connection to the tunnel port.
+    func acceptTunnel(_ socket: consuming Descriptor, _ peer: SocketAddress) {
+        guard let workload else {
+            return worker.report(
+                .warn, "tunnel from \(peer.ip) refused: pod \(location.pod) is not in the state (workload_unknown)")
+        }
+        guard let contexts = worker.contexts[workload.identity] else {
+            return worker.report(
+                .warn,
+                "tunnel from \(peer.ip) refused: no valid certificate for \(workload.identity) "
+                    + "(certificate_unavailable)")
+        }
+        do throws(TunnelFailure) {
+            let connection = try TunnelConnection.serve(
+                socket, from: peer, context: contexts.server, trustDomain: workload.identity.trustDomain,
+                loop: worker.loop, buffers: worker.buffers, owner: self)
+            tunnels[ObjectIdentifier(connection)] = connection
+        } catch {
+            worker.report(.warn, "tunnel from \(peer.ip) refused: \(error)")
+        }
+    }
+
+    func tunnelOpened(_ connection: TunnelConnection) {}
+
+    func tunnelChanged(_ connection: TunnelConnection) {}
+
+    func tunnelClosed(_ connection: TunnelConnection, failure: TunnelFailure?) {
+        tunnels[ObjectIdentifier(connection)] = nil
+        guard let failure else { return }
+        if connection.peer == nil {
+            // Refused before anybody was verified: no access record, one line a second for each cause and address.
+            worker.traffic.refused(failure.reason, .inbound)
+            guard worker.repeats.admits("\(failure.reason)\(connection.remote.ip)", now: worker.loop.now) != nil else {
+                return
+            }
+            let record = ConnectionRecord(
+                direction: .inbound, acceptedAt: worker.loop.now, source: connection.remote,
+                destination: connection.local)
+            worker.log.failed(
+                record.access(nil, failure: failure, now: worker.loop.now), now: Kernel.realtimeNow())
+        } else {
+            worker.report(.info, "tunnel from \(connection.remote.ip) ended: \(failure)")
+        }
+    }
+
+    func tunnelRequested(_ connection: TunnelConnection, stream: TunnelStream, head: HeaderBlock, endStream: Bool) {
+        InboundConnection.start(site: self, connection: connection, stream: stream, head: head)
+    }
+
+    /// Somebody reached the pod outside a tunnel.
+    func acceptPlaintext(_ socket: consuming Descriptor, _ peer: SocketAddress) {
+        guard let destination = PodSockets.originalDestination(of: socket.number) else { return }
+        Kernel.setNoDelay(socket.number)
+        InboundConnection.start(site: self, socket: socket, peer: peer, destination: destination)
+    }
+}

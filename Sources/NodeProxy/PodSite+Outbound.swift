@@ -1,0 +1,81 @@
+internal import Capture
+internal import EventLoop
+internal import HBONE
+internal import MeshModel
+internal import RoutingCore
+internal import Telemetry
+
+extension PodSite {
+    /// A program in the pod opened a connection: decide where it goes, then carry it or hand it to who does.
+    func acceptOutbound(_ socket: consuming Descriptor, _ peer: SocketAddress) {
+        let now = worker.loop.now
+        guard let destination = PodSockets.originalDestination(of: socket.number) else { return }
+        Kernel.setNoDelay(socket.number)
+        let isUnredirected =
+            CapturePort.isOwn(destination.port) && Kernel.localAddress(socket.number) == destination
+        guard !isUnredirected else {
+            return refuse(
+                socket, record(peer, destination, now),
+                TunnelFailure(.recursiveCall, "attempted recursive call to ourselves"))
+        }
+        guard let workload else {
+            return refuse(
+                socket, record(peer, destination, now),
+                TunnelFailure(
+                    .workloadUnknown,
+                    "failed to fetch information about local workload: \(location.pod) is not in the state"))
+        }
+        let request = OutboundDecision.Request(
+            source: workload, destination: destination, random: worker.random.next())
+        switch OutboundDecision.decide(request, in: worker.snapshot) {
+        case .refused(let refusal):
+            refuse(socket, record(peer, destination, now), TunnelFailure(refusal.reason, refusal.detail))
+        case .route(let route):
+            let handover = OutboundHandover(
+                pod: location.pod, descriptor: socket.number, source: peer, destination: destination, route: route,
+                acceptedAt: now)
+            if let key = tunnelKey(for: route, source: peer, workload: workload) {
+                let owner = Int(UInt(bitPattern: key.hashValue) % UInt(worker.mailboxes.count))
+                if owner != worker.index {
+                    _ = socket.release()
+                    worker.mailboxes[owner].post(.handOver(handover))
+                    return
+                }
+            }
+            carry(socket, handover)
+        }
+    }
+
+    /// The key of the tunnel that a route needs; nil when it needs none.
+    func tunnelKey(for route: OutboundRoute, source: SocketAddress, workload: Workload) -> TunnelKey? {
+        guard route.transport == .hbone, let nextHop = route.nextHopAddress else { return nil }
+        var expected = route.expected.serviceNames.compactMap { SpiffeID($0) }
+        if let identity = route.expected.workload { expected.append(identity) }
+        return TunnelKey(
+            source: workload.identity, expected: expected, sourceAddress: source.ip, destination: nextHop)
+    }
+
+    /// Carries a decided connection on this worker.
+    func carry(_ socket: consuming Descriptor, _ handover: OutboundHandover) {
+        let record = self.record(handover.source, handover.destination, handover.acceptedAt)
+        guard !isClosed, let workload else {
+            return refuse(socket, record, TunnelFailure(.podRemoved, "the pod left"))
+        }
+        OutboundConnection.start(
+            socket, site: self, workload: workload, destination: handover.destination, route: handover.route,
+            record: record)
+    }
+
+    func record(_ source: SocketAddress, _ destination: SocketAddress, _ now: UInt64) -> ConnectionRecord {
+        var record = ConnectionRecord(direction: .outbound, acceptedAt: now, source: source, destination: destination)
+        record.sourceWorkload = workload
+        record.sourceIdentity = workload?.identity
+        return record
+    }
+
+    /// Closes with RST and says why; the application's connect has already succeeded.
+    func refuse(_ socket: consuming Descriptor, _ record: ConnectionRecord, _ failure: TunnelFailure) {
+        Kernel.resetOnClose(socket.number)
+        worker.refused(record, failure)
+    }
+}

@@ -1,0 +1,106 @@
+internal import Capture
+internal import EventLoop
+internal import HBONE
+internal import HTTP2
+internal import MeshModel
+internal import RoutingCore
+internal import TLS
+internal import Telemetry
+
+/// One pod on one worker: its listeners, its tunnels out and in, its connections.
+final class PodSite: TunnelDialer {
+    let location: PodLocation
+    let sockets: PodSockets
+    unowned(unsafe) let worker: NodeWorker
+    /// The pod's workload in the current snapshot; nil while the state does not know it.
+    private(set) var workload: Workload?
+    private(set) var baggage = ""
+    var ports: SourcePortAllocator
+    private var listeners: [ConnectionListener] = []
+    private var poolStorage: TunnelPool?
+    var tunnels: [ObjectIdentifier: TunnelConnection] = [:]
+    var connections = ConnectionSet()
+    private(set) var isClosed = false
+
+    init(_ location: PodLocation, _ sockets: PodSockets, worker: NodeWorker) throws(SystemError) {
+        self.location = location
+        self.sockets = sockets
+        self.worker = worker
+        ports = sockets.sourcePorts(worker: worker.index, of: worker.mailboxes.count)
+        poolStorage = TunnelPool(
+            loop: worker.loop, buffers: worker.buffers, dialer: self,
+            streamsPerConnection: worker.settings.streamsPerConnection)
+        for (descriptor, take) in [
+            (sockets.outbound.number, PodSite.acceptOutbound), (sockets.inbound.number, PodSite.acceptPlaintext),
+            (sockets.tunnel.number, PodSite.acceptTunnel),
+        ] {
+            do throws(SystemError) {
+                listeners.append(
+                    try ConnectionListener(
+                        descriptor: descriptor, loop: worker.loop,
+                        accept: { [unowned self] socket, peer in take(self)(socket, peer) },
+                        refused: { [unowned self] code in
+                            self.worker.report(
+                                .warn, "accepting pauses for pod \(location.pod): \(Kernel.errnoName(code))")
+                        }))
+            } catch {
+                for listener in listeners { listener.close() }
+                throw error
+            }
+        }
+    }
+
+    /// Set in init, never again.
+    var pool: TunnelPool { poolStorage.unsafelyUnwrapped }
+
+    var counts: (connections: Int, tunnels: Int, streams: Int) {
+        let outbound = pool.counts
+        let inbound = tunnels.values.reduce(0) { $0 + $1.streamCount }
+        return (connections.count, outbound.connections + tunnels.count, outbound.streams + inbound)
+    }
+
+    func adopt(_ snapshot: MeshSnapshot) {
+        workload = snapshot.workload(namespace: location.namespace, name: location.name)
+        baggage = workload.map { TunnelHeaders.baggage(of: $0, clusterID: worker.settings.clusterID) } ?? ""
+    }
+
+    /// Cuts the inbound connections that the current state no longer allows.
+    func reviewInbound() {
+        connections.forEach { connection in
+            guard let inbound = connection as? InboundConnection else { return }
+            inbound.review(worker.snapshot, workload: workload)
+        }
+    }
+
+    func drain() {
+        for listener in listeners { listener.close() }
+        listeners = []
+        for tunnel in Array(tunnels.values) { tunnel.drain() }
+    }
+
+    func close(_ failure: TunnelFailure) {
+        isClosed = true
+        for listener in listeners { listener.close() }
+        listeners = []
+        connections.forEach { $0.cut(failure) }
+        for tunnel in Array(tunnels.values) { tunnel.close(failure) }
+        pool.closeAll(failure)
+    }
+
+    // MARK: - TunnelDialer
+
+    func tunnelSocket(for key: TunnelKey) throws(TunnelFailure) -> Descriptor {
+        do throws(SystemError) {
+            return try sockets.openDial(ipv6: !key.destination.ip.isIPv4)
+        } catch {
+            throw TunnelFailure(.overLimit, "no socket in the pod's namespace: \(error)", isBeforeRequest: true)
+        }
+    }
+
+    func tunnelContext(for key: TunnelKey) throws(TunnelFailure) -> TLSContext {
+        guard let contexts = worker.contexts[key.source] else {
+            throw TunnelFailure(.certificateUnavailable, "no valid certificate for \(key.source) yet")
+        }
+        return contexts.client
+    }
+}
