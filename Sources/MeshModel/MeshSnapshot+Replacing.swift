@@ -15,7 +15,8 @@ extension MeshSnapshot {
         changes.removedPolicies = allPolicies.map(\.key).filter { !keys.contains($0) }
         changes.policies = policies.filter { new in
             guard let old = policy(new.key) else { return true }
-            return !(old.scope == new.scope && old.action == new.action && old.dryRun == new.dryRun
+            return
+                !(old.scope == new.scope && old.action == new.action && old.dryRun == new.dryRun
                 && old.rules == new.rules)
         }
         return applying(changes)

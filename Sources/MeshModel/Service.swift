@@ -59,7 +59,9 @@ package final class Service: Sendable {
         package enum Mode: String, Sendable, CaseIterable {
             case standard = "Standard", strict = "Strict", failover = "Failover", passthrough = "Passthrough"
         }
-        package enum HealthPolicy: String, Sendable, CaseIterable { case onlyHealthy = "OnlyHealthy", allowAll = "AllowAll" }
+        package enum HealthPolicy: String, Sendable, CaseIterable {
+            case onlyHealthy = "OnlyHealthy", allowAll = "AllowAll"
+        }
         package var routingPreferences: [RoutingPreference] = []
         package var mode = Mode.standard
         package var healthPolicy = HealthPolicy.onlyHealthy

@@ -18,7 +18,7 @@ enum Fixture {
         _ name: String, _ addresses: [String] = [], _ change: (inout Workload.Fields) -> Void = { _ in }
     ) -> Workload {
         var fields = Workload.Fields()
-        fields.uid = "cluster1//v1/Pod/ns1/\(name)"
+        fields.uid = "cluster1//Pod/ns1/\(name)"
         fields.name = name
         fields.namespace = "ns1"
         fields.trustDomain = "cluster.local"
