@@ -147,6 +147,8 @@ struct CapturedTrafficTests {
         var live: [Int32] = []
         defer { for number in live { close(number) } }
         for expected in ports.ports {
+            // An allocator that begins anew meets all ports in use before it finds the free one.
+            var ports = sockets.sourcePorts(worker: 0, of: 1000)
             let dial = try sockets.dialApplication(at: service, from: TestNetwork.clientV4, ports: &ports)
             try network.finish(dial.number)
             live.append(dial.release())
@@ -161,6 +163,35 @@ struct CapturedTrafficTests {
         // Another client has the ports to itself.
         let other = try sockets.dialApplication(at: service, from: IPAddress(v4: 0x0a4d_0009), ports: &ports)
         try network.finish(other.number)
+    }
+
+    @Test func theClientsOwnPortIsAvoided() throws {
+        let network = try TestNetwork("avoid")
+        let sockets = try enrol(network)
+        let application = try network.listen(8080, in: sockets.namespace)
+        var ports = sockets.sourcePorts(worker: 0, of: 1)
+        let dial = try sockets.dialApplication(
+            at: SocketAddress(TestNetwork.podV4, 8080), from: TestNetwork.clientV4,
+            avoiding: ports.ports.lowerBound, ports: &ports)
+        try network.finish(dial.number)
+        let arrived = try network.accept(application.number)
+        #expect(arrived.peer.port == ports.ports.lowerBound + 1)
+        close(arrived.descriptor)
+    }
+
+    @Test func threadsComeBackFromAPodsNamespace() throws {
+        let network = try TestNetwork("back")
+        let path = "/proc/thread-self/ns/net"
+        let home = NetworkNamespace.identity(atPath: path)
+        let pod = try network.pod()
+        let inside = try pod.run { () throws(SystemError) in NetworkNamespace.identity(atPath: path) }
+        #expect(inside == pod.identity)
+        #expect(NetworkNamespace.identity(atPath: path) == home)
+        #expect(throws: SystemError.self) {
+            try pod.run { () throws(SystemError) in throw SystemError("bind", EADDRINUSE) }
+        }
+        #expect(NetworkNamespace.identity(atPath: path) == home)
+        #expect(home != nil && home != pod.identity)
     }
 
     /// Threads that enter different pods at the same time never mix them up.
