@@ -18,6 +18,12 @@ final class AdminListener: EventHandler {
         try server.loop.addListener(self, descriptor: descriptor.number, exclusive: false)
     }
 
+    /// Stops accepting; the socket closes when this object goes.
+    func close() {
+        pause.cancel()
+        server.loop.remove(self, descriptor: descriptor.number)
+    }
+
     override func ready(_ readiness: Readiness) {
         for _ in 0..<16 {
             let isUnix = surface == .control

@@ -19,6 +19,8 @@ final class AdminLoop: EventHandler {
     private var round: WorkerRound
     private var waiting: [(connection: UInt64, serial: UInt64, purpose: Purpose)] = []
     private var waitingForNext: [(connection: UInt64, serial: UInt64, purpose: Purpose)] = []
+    /// How many configuration dumps are being written.
+    private let dumps = Lock(0)
     private lazy var roundDeadline = Deadline(owner: self, kind: 0)
 
     init(source: any AdminSource, log: Log, mailbox: Mailbox<AdminMessage>) throws(SystemError) {
@@ -38,6 +40,9 @@ final class AdminLoop: EventHandler {
     func run() throws(SystemError) {
         receiver = try MailboxReceiver(mailbox, on: loop) { [unowned self] message in self.receive(message) }
         loop.run()
+        for connection in Array(connections.values) { connection.close() }
+        for listener in listeners { listener.close() }
+        receiver?.close(on: loop)
     }
 
     private func receive(_ message: AdminMessage) {
@@ -94,12 +99,31 @@ final class AdminLoop: EventHandler {
             connection.respond(.text(200, "shutdown now\n"))
             source.shutDown()
         case .configDump:
-            let reply = replying(to: connection)
-            source.configDump { reply(.json(200, $0)) }
+            dumpConfiguration(replying(to: connection))
         case .status: ask(.status, for: connection)
         case .metrics(let openMetrics): ask(.metrics(openMetrics: openMetrics), for: connection)
         case .addPod: command(connection, needsNamespacePath: true, source.add)
         case .removePod: command(connection, needsNamespacePath: false, source.remove)
+        }
+    }
+
+    /// A large mesh takes seconds to write down, which readiness and metrics must not wait for.
+    private func dumpConfiguration(_ reply: @escaping @Sendable (AdminResponse) -> Void) {
+        let isFree = dumps.withLock { running in
+            defer { running += running < 2 ? 1 : 0 }
+            return running < 2
+        }
+        guard isFree else { return reply(.text(503, "two dumps are being written; try again\n")) }
+        let dump = ConfigDump(snapshot: source.meshSnapshot, report: source.report())
+        let dumps = dumps
+        let thread = try? LoopThread(name: "ztun-dump") {
+            let response = AdminResponse.json(200, dump.bytes())
+            dumps.withLock { $0 -= 1 }
+            reply(response)
+        }
+        if thread == nil {
+            dumps.withLock { $0 -= 1 }
+            reply(.text(503, "no thread is to be had; try again\n"))
         }
     }
 

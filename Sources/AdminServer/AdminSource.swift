@@ -1,3 +1,4 @@
+package import MeshModel
 package import StatusModel
 
 /// What an ``AdminServer`` serves: implemented by each program.
@@ -23,8 +24,8 @@ package protocol AdminSource: AnyObject, Sendable {
     /// `dns proxy`, `proxy`, `state manager`, `workload proxy manager`.
     func pendingTasks() -> [String]
 
-    /// The body of `GET /config_dump`, a JSON object in ztunnel's shape.
-    func configDump(_ reply: @escaping @Sendable ([UInt8]) -> Void)
+    /// The state in force, for `GET /config_dump`.
+    var meshSnapshot: MeshSnapshot { get }
 
     /// Takes a pod in.
     func add(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void)
@@ -39,7 +40,7 @@ package protocol AdminSource: AnyObject, Sendable {
 extension AdminSource {
     package func metrics() -> [Metric] { [] }
 
-    package func configDump(_ reply: @escaping @Sendable ([UInt8]) -> Void) { reply(Array("{}".utf8)) }
+    package var meshSnapshot: MeshSnapshot { .empty }
 
     package func add(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void) {
         reply(CommandReply(ok: false, message: "this program takes care of no pods; ask ztund"))

@@ -133,7 +133,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("GET / HTTP/1.1\r\n\r\n", "400"), ("nonsense\r\n\r\n", "400"), ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\n\r\n", "400"), ("nonsense\r\n\r\n", "400"),
+        ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\r\n\r\n", "400"),
         ("GET / HTTP/3.0\r\nHost: x\r\n\r\n", "505"),
         ("GET / HTTP/1.1\r\nHost: x\r\nX: " + String(repeating: "y", count: 70_000) + "\r\n\r\n", "431"),
         ("POST /logging HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n", "413"),
