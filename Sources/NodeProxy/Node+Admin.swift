@@ -3,7 +3,7 @@ internal import Capture
 internal import ControlPlane
 internal import EventLoop
 internal import Glibc
-internal import MeshModel
+package import MeshModel
 package import StatusModel
 internal import Telemetry
 
@@ -55,6 +55,8 @@ extension Node: AdminSource {
         case .removing, .removed: .draining
         }
     }
+
+    package var meshSnapshot: MeshSnapshot { shared.withLock { $0.snapshot } }
 
     package func pendingTasks() -> [String] {
         shared.withLock { shared in
