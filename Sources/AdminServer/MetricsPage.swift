@@ -28,22 +28,7 @@ package struct MetricsPage {
 
     /// Writes Istio's TCP metrics, and our refusals.
     package mutating func write(_ traffic: TrafficSnapshot) {
-        let counted: [(name: String, help: String, value: (TrafficCounters) -> UInt64)] = [
-            ("istio_tcp_connections_opened", "TCP connections opened", { $0.opened }),
-            ("istio_tcp_received_bytes", "Bytes received from clients in requests", { $0.receivedBytes }),
-            ("istio_tcp_sent_bytes", "Bytes sent to clients in responses", { $0.sentBytes }),
-        ]
-        let open = traffic.labels.map { Self.labels($0, .none) }
-        for (name, help, value) in counted {
-            begin(name, .counter, help)
-            for (labels, counters) in zip(open, traffic.counters) where counters.opened > 0 {
-                write(sample: name, .counter, labels: labels, number: Double(value(counters)))
-            }
-        }
-        begin("istio_tcp_connections_closed", .counter, "TCP connections closed")
-        writeClosed("istio_tcp_connections_closed", traffic, ResponseFlag.allCases)
-        begin("istio_tcp_connections_failed", .counter, "TCP connections that failed")
-        writeClosed("istio_tcp_connections_failed", traffic, ResponseFlag.allCases.filter { $0 != .none })
+        if !traffic.labels.isEmpty { writeSeries(traffic) }
         write(
             Metric(
                 "istio_tcp_sockets_open", .gauge, help: "TCP connections open now",
@@ -61,6 +46,25 @@ package struct MetricsPage {
                         Double(count),
                         labels: [.init("reason", key.reason.rawValue), .init("direction", key.direction.rawValue)])
                 }))
+    }
+
+    private mutating func writeSeries(_ traffic: TrafficSnapshot) {
+        let counted: [(name: String, help: String, value: (TrafficCounters) -> UInt64)] = [
+            ("istio_tcp_connections_opened", "TCP connections opened", { $0.opened }),
+            ("istio_tcp_received_bytes", "Bytes received from clients in requests", { $0.receivedBytes }),
+            ("istio_tcp_sent_bytes", "Bytes sent to clients in responses", { $0.sentBytes }),
+        ]
+        let open = traffic.labels.map { Self.labels($0, .none) }
+        for (name, help, value) in counted {
+            begin(name, .counter, help)
+            for (labels, counters) in zip(open, traffic.counters) where counters.opened > 0 {
+                write(sample: name, .counter, labels: labels, number: Double(value(counters)))
+            }
+        }
+        begin("istio_tcp_connections_closed", .counter, "TCP connections closed")
+        writeClosed("istio_tcp_connections_closed", traffic, ResponseFlag.allCases)
+        begin("istio_tcp_connections_failed", .counter, "TCP connections that failed")
+        writeClosed("istio_tcp_connections_failed", traffic, ResponseFlag.allCases.filter { $0 != .none })
     }
 
     private mutating func writeClosed(_ name: String, _ traffic: TrafficSnapshot, _ flags: [ResponseFlag]) {

@@ -69,8 +69,10 @@ extension StatusReport {
             )
         }
         for pod in pods where pod.state != .captured {
-            let why = pod.reason.isEmpty ? "" : ": \(pod.reason)"
-            found.append("pod \(pod.namespace)/\(pod.name) is \(pod.state.rawValue)\(why)")
+            let name = "pod \(pod.namespace)/\(pod.name)"
+            let reason = pod.reason.hasPrefix("\(name): ") ? String(pod.reason.dropFirst(name.count + 2)) : pod.reason
+            let why = reason.isEmpty ? "" : ": \(reason)"
+            found.append("\(name) is \(pod.state.rawValue)\(why)")
         }
         for certificate in certificates where certificate.state != .available {
             let why = certificate.error.isEmpty ? "" : ": \(certificate.error)"

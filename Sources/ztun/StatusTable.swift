@@ -19,7 +19,8 @@ struct StatusTable {
 
     private func age(_ time: StatusTime) -> String {
         let (difference, overflow) = now.subtractingReportingOverflow(time.unixSeconds)
-        return overflow ? "?" : Quantity.time(difference)
+        // Both ends are rounded to seconds, so the youngest may come out below zero.
+        return overflow ? "?" : Quantity.time(max(0, difference))
     }
 
     private func until(_ time: StatusTime?) -> String {
