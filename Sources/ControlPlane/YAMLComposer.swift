@@ -156,7 +156,7 @@ struct YAMLComposer: ~Copyable {
     /// The line of an earlier key of the same text.
     private mutating func duplicate(of key: String, in top: Int) -> Int32? {
         let entries = levels[top].entries
-        if entries.count < 16 { return entries.first { $0.key == key }?.line }
+        if entries.count < 16 { return entries.first { $0.isKey(key) }?.line }
         if levels[top].keys.isEmpty { levels[top].keys = Set(entries.map(\.key)) }
         return levels[top].keys.insert(key).inserted ? nil : entries.first { $0.key == key }?.line
     }

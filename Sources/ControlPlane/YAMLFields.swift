@@ -3,11 +3,16 @@ package struct YAMLFields {
     let entries: [YAMLNode.Entry]
     let reader: YAMLReader
 
+    private func entry(_ key: String) -> YAMLNode.Entry? {
+        for entry in entries where entry.isKey(key) { return entry }
+        return nil
+    }
+
     /// The value under the key, read by the function; nil when absent.
     package func optional<T>(
         _ key: String, _ read: (YAMLReader) throws(ConfigurationError) -> T
     ) throws(ConfigurationError) -> T? {
-        guard let entry = entries.first(where: { $0.key == key }), !entry.value.isNull else { return nil }
+        guard let entry = entry(key), !entry.value.isNull else { return nil }
         do throws(ConfigurationError) {
             return try read(YAMLReader(entry.value, file: reader.file))
         } catch {
@@ -20,7 +25,7 @@ package struct YAMLFields {
         _ key: String, _ read: (YAMLReader) throws(ConfigurationError) -> T
     ) throws(ConfigurationError) -> T {
         if let value = try optional(key, read) { return value }
-        guard let entry = entries.first(where: { $0.key == key }) else {
+        guard let entry = entry(key) else {
             throw reader.error("the key \(key.quoted) is missing in the mapping")
         }
         // An empty list or mapping is a value where one is expected: let the function judge.
@@ -54,12 +59,12 @@ package struct YAMLFields {
 
     /// Whether the key is given a value.
     package func contains(_ key: String) -> Bool {
-        entries.contains { $0.key == key && !$0.value.isNull }
+        entry(key).map { !$0.value.isNull } ?? false
     }
 
     /// The place of the key's value, for errors found later; the mapping's own place when absent.
     package func place(_ key: String) -> YAMLReader {
-        guard let entry = entries.first(where: { $0.key == key }) else { return reader }
+        guard let entry = entry(key) else { return reader }
         return YAMLReader(entry.value, file: reader.file)
     }
 }

@@ -14,6 +14,9 @@ package struct YAMLNode: Sendable {
         /// The column of the key, from 1.
         package let column: Int32
         package let value: YAMLNode
+
+        /// Whether this is the key; most are told apart by their length, which matters with millions of them.
+        func isKey(_ other: String) -> Bool { key.utf8.count == other.utf8.count && key == other }
     }
 
     package let content: Content
@@ -65,20 +68,29 @@ package struct YAMLScalar: Hashable, Sendable {
     package var integer: Int? { type == .integer ? Self.integer(text) : nil }
 
     private static func resolve(_ text: String) -> Kind {
-        switch text {
-        case "", "~", "null", "Null", "NULL": return .null
-        case "true", "True", "TRUE", "false", "False", "FALSE": return .bool
-        case ".inf", ".Inf", ".INF", "-.inf", "-.Inf", "-.INF", "+.inf", "+.Inf", "+.INF", ".nan", ".NaN", ".NAN":
-            return .float
-        default: break
-        }
+        // Most scalars are names: one look at the first byte tells them from the rest.
         guard let first = text.utf8.first else { return .null }
         switch first {
+        case UInt8(ascii: "~"), UInt8(ascii: "n"), UInt8(ascii: "N"):
+            return text == "~" || text == "null" || text == "Null" || text == "NULL" ? .null : .text
+        case UInt8(ascii: "t"), UInt8(ascii: "T"):
+            return text == "true" || text == "True" || text == "TRUE" ? .bool : .text
+        case UInt8(ascii: "f"), UInt8(ascii: "F"):
+            return text == "false" || text == "False" || text == "FALSE" ? .bool : .text
         case 48...57, UInt8(ascii: "-"), UInt8(ascii: "+"), UInt8(ascii: "."): break
         default: return .text
         }
         if text.hasPrefix("0x") || text.hasPrefix("0o") { return isPrefixedInteger(text) ? .integer : .text }
-        return number(text.utf8)
+        return isSpecialFloat(text) ? .float : number(text.utf8)
+    }
+
+    private static func isSpecialFloat(_ text: String) -> Bool {
+        guard text.utf8.count <= 5 else { return false }
+        switch text {
+        case ".inf", ".Inf", ".INF", "-.inf", "-.Inf", "-.INF", "+.inf", "+.Inf", "+.INF", ".nan", ".NaN", ".NAN":
+            return true
+        default: return false
+        }
     }
 
     private static func isPrefixedInteger(_ text: String) -> Bool {

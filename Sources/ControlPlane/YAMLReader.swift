@@ -96,7 +96,7 @@ package struct YAMLReader {
     /// A mapping with only the given keys.
     package func fields(_ known: [String]) throws(ConfigurationError) -> YAMLFields {
         guard case .mapping(let entries) = node.content else { throw mismatch("a mapping") }
-        for entry in entries where !known.contains(entry.key) {
+        for entry in entries where !known.contains(where: { entry.isKey($0) }) {
             throw ConfigurationError(
                 file: file, line: Int(entry.line), column: Int(entry.column),
                 problem: "unknown key \(entry.key.quoted)",
