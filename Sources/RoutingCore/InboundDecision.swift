@@ -27,7 +27,7 @@ package enum InboundDecision: Sendable {
         _ request: Request, authority: some Collection<UInt8>, in snapshot: MeshSnapshot
     ) -> InboundDecision {
         var resolver = InboundResolver(request: request, snapshot: snapshot, recorder: NoRecorder())
-        return resolver.decide(authority)
+        return resolver.decide(Array(authority))
     }
 
     /// Decides by the very same code and tells each step.
@@ -35,7 +35,7 @@ package enum InboundDecision: Sendable {
         _ request: Request, authority: some Collection<UInt8>, in snapshot: MeshSnapshot
     ) -> (decision: InboundDecision, trace: DecisionTrace) {
         var resolver = InboundResolver(request: request, snapshot: snapshot, recorder: DecisionTrace())
-        let decision = resolver.decide(authority)
+        let decision = resolver.decide(Array(authority))
         return (decision, resolver.recorder)
     }
 

@@ -1,30 +1,32 @@
 internal import MeshModel
 
+/// A refusal with the status it is sent with.
+///
+/// Not nested in the generic resolver: the optimiser of Swift 6.3.1 crashes on typed errors of such types.
+private struct Rejection: Error {
+    var status: Int
+    var refusal: Refusal
+
+    init(_ status: Int, _ reason: Reason, _ detail: String) {
+        self.status = status
+        refusal = Refusal(reason, detail)
+    }
+
+    init(_ refusal: Refusal) {
+        status = 400
+        self.refusal = refusal
+    }
+}
+
 /// Makes an ``InboundDecision`` step by step.
 struct InboundResolver<Recorder: DecisionRecorder> {
     let request: InboundDecision.Request
     let snapshot: MeshSnapshot
     var recorder: Recorder
 
-    /// A refusal with the status it is sent with.
-    private struct Rejection: Error {
-        var status: Int
-        var refusal: Refusal
-
-        init(_ status: Int, _ reason: Reason, _ detail: String) {
-            self.status = status
-            refusal = Refusal(reason, detail)
-        }
-
-        init(_ refusal: Refusal) {
-            status = 400
-            self.refusal = refusal
-        }
-    }
-
     private var workload: Workload { request.workload }
 
-    mutating func decide(_ authority: some Collection<UInt8>) -> InboundDecision {
+    mutating func decide(_ authority: [UInt8]) -> InboundDecision {
         do {
             let target = try target(parse(authority))
             recorder.note("forwarded to \(target.dial)")
@@ -35,7 +37,7 @@ struct InboundResolver<Recorder: DecisionRecorder> {
         }
     }
 
-    private func parse(_ authority: some Collection<UInt8>) throws(Rejection) -> TunnelAuthority {
+    private func parse(_ authority: [UInt8]) throws(Rejection) -> TunnelAuthority {
         do { return try TunnelAuthority.parse(authority) } catch { throw Rejection(error) }
     }
 

@@ -1,5 +1,31 @@
 internal import MeshModel
 
+/// A workload to go to, and on which port.
+private struct Upstream {
+    var workload: Workload
+    var port: UInt16
+    /// The service it was chosen from.
+    var service: Service?
+    /// The address whose family (or which itself, when the workload owns it) to prefer.
+    var dialled: IPAddress
+
+    var expected: ExpectedIdentities {
+        ExpectedIdentities(workload: workload.identity, serviceNames: service?.fields.subjectAltNames ?? [])
+    }
+}
+
+/// What a gateway address stands for.
+private enum GatewayRole: String {
+    case waypoint, gateway = "network gateway"
+
+    var unknown: Reason {
+        switch self {
+        case .waypoint: .waypointUnknown
+        case .gateway: .gatewayUnknown
+        }
+    }
+}
+
 /// Makes an ``OutboundDecision`` step by step, in the order Istio's node proxy takes them.
 struct OutboundResolver<Recorder: DecisionRecorder> {
     let request: OutboundDecision.Request
@@ -12,20 +38,6 @@ struct OutboundResolver<Recorder: DecisionRecorder> {
         self.snapshot = snapshot
         self.recorder = recorder
         random = RandomDraws(seed: request.random)
-    }
-
-    /// A workload to go to, and on which port.
-    private struct Upstream {
-        var workload: Workload
-        var port: UInt16
-        /// The service it was chosen from.
-        var service: Service?
-        /// The address whose family (or which itself, when the workload owns it) to prefer.
-        var dialled: IPAddress
-
-        var expected: ExpectedIdentities {
-            ExpectedIdentities(workload: workload.identity, serviceNames: service?.fields.subjectAltNames ?? [])
-        }
     }
 
     private var source: Workload { request.source }
@@ -185,17 +197,6 @@ struct OutboundResolver<Recorder: DecisionRecorder> {
     }
 
     // MARK: Waypoints and gateways
-
-    private enum GatewayRole: String {
-        case waypoint, gateway = "network gateway"
-
-        var unknown: Reason {
-            switch self {
-            case .waypoint: .waypointUnknown
-            case .gateway: .gatewayUnknown
-            }
-        }
-    }
 
     /// Where a waypoint or gateway is reached; one that is named but not known refuses the connection.
     private mutating func upstream(of gateway: GatewayAddress, role: GatewayRole) throws(Refusal) -> Upstream {
