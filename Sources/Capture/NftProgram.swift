@@ -15,11 +15,15 @@ struct NftProgram {
         _ = try run(["-f", "-"], input: commands, in: namespace)
     }
 
-    /// What a table holds, in nft's own wording; nil when there is none.
-    func list(_ table: String, in namespace: NetworkNamespace) throws(CaptureFailure) -> String? {
-        let words = table.split(separator: " ").map(String.init)
+    /// Whether there is a table.
+    func has(_ table: String, in namespace: NetworkNamespace) throws(CaptureFailure) -> Bool {
         let all = try run(["-s", "list", "tables"], input: "", in: namespace)
-        guard all.split(separator: "\n").contains("table \(table)") else { return nil }
+        return all.split(separator: "\n").contains("table \(table)")
+    }
+
+    /// What a table holds, in nft's own wording.
+    func list(_ table: String, in namespace: NetworkNamespace) throws(CaptureFailure) -> String {
+        let words = table.split(separator: " ").map(String.init)
         return try run(["-s", "list", "table"] + words, input: "", in: namespace)
     }
 

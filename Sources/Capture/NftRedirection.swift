@@ -63,7 +63,9 @@ final class NftRedirection: Redirection {
         if try applySettings() { repaired.append("kernel settings") }
         let seen = currentGeneration()
         if let seen, seen == generation { return repaired }
-        if let found = try program.list(NftRuleset.table, in: namespace), found == wanted {
+        if try program.has(NftRuleset.table, in: namespace),
+            try program.list(NftRuleset.table, in: namespace) == wanted
+        {
             generation = seen
             return repaired
         }

@@ -1,15 +1,30 @@
 internal import CLinux
 internal import EventLoop
+internal import Telemetry
 
 extension PodSockets {
+    /// The inodes of the outbound listeners that this process opened, the latest 4,096: workers may hold some for a moment
+    /// after their pod left.
+    private static let own = Lock<[UInt64]>([])
+
+    /// Remembers a listener as this process's own.
+    static func remember(_ listener: Int32) {
+        var device: UInt64 = 0
+        var inode: UInt64 = 0
+        guard zt_identity(listener, &device, &inode) == 0 else { return }
+        own.withLock { inodes in
+            if inodes.count == 4096 { inodes.removeFirst() }
+            inodes.append(inode)
+        }
+    }
+
     /// Whether another process listens on our port too, which only another ztund does: the one that takes over from us.
     var isShared: Bool {
-        var listeners = 0
-        for path in ["/proc/thread-self/net/tcp6", "/proc/thread-self/net/tcp"] {
+        let own = Self.own.withLock { $0 }
+        return ["/proc/thread-self/net/tcp6", "/proc/thread-self/net/tcp"].contains { path in
             let table = try? namespace.run { () throws(SystemError) in try Self.read(path) }
-            listeners += Self.listeners(on: CapturePort.outbound, in: table ?? "")
+            return Self.listeners(on: CapturePort.outbound, in: table ?? "").contains { !own.contains($0) }
         }
-        return listeners > 1
     }
 
     /// Listening sockets come first in these tables, so that the beginning is enough.
@@ -30,13 +45,14 @@ extension PodSockets {
         return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// How many sockets of a `/proc/net/tcp` table are in the state LISTEN (0A) on the port.
-    static func listeners(on port: UInt16, in table: String) -> Int {
+    /// The inodes of a `/proc/net/tcp` table's sockets that are in the state LISTEN (0A) on the port.
+    package static func listeners(on port: UInt16, in table: String) -> [UInt64] {
         let digits = String(port, radix: 16, uppercase: true)
         let suffix = ":" + String(repeating: "0", count: 4 - digits.count) + digits
-        return table.split(separator: "\n").dropFirst().count { line in
+        return table.split(separator: "\n").dropFirst().compactMap { line in
             let fields = line.split(separator: " ")
-            return fields.count > 3 && fields[1].hasSuffix(suffix) && fields[3] == "0A"
+            guard fields.count > 9, fields[1].hasSuffix(suffix), fields[3] == "0A" else { return nil }
+            return UInt64(fields[9])
         }
     }
 }

@@ -25,6 +25,7 @@ package final class PodSockets: Sendable {
     /// - Throws: ``CaptureFailure`` that names the port and what stands in the way.
     package init(in namespace: NetworkNamespace) throws(CaptureFailure) {
         let outbound = try Self.listener(CapturePort.outbound, in: namespace)
+        Self.remember(outbound.descriptor.number)
         let inbound = try Self.listener(CapturePort.inbound, in: namespace)
         let tunnel = try Self.listener(CapturePort.tunnel, in: namespace)
         acceptsIPv6 = outbound.ipv6 && inbound.ipv6 && tunnel.ipv6
