@@ -19,6 +19,17 @@ extension HTTP1FieldBlock {
         }
     }
 
+    /// Whether any field of that lower-case name has a value that the body accepts; the bytes are lent for the call.
+    package func hasField(named name: String, where body: (UnsafeRawBufferPointer) -> Bool) -> Bool {
+        let length = name.utf8.count
+        return bytes.withUnsafeBytes { source in
+            fields.contains { field in
+                Int(field.name.count) == length && source[field.name.range].elementsEqual(name.utf8)
+                    && body(UnsafeRawBufferPointer(rebasing: source[field.value.range]))
+            }
+        }
+    }
+
     /// The place in ``fields`` of the first field of that kind, not for ``HTTP1FieldKind/other``.
     package func field(_ kind: HTTP1FieldKind) -> Int? {
         fields.firstIndex { $0.kind == kind }

@@ -4,7 +4,9 @@ package enum HTTP1FieldKind: UInt8, Sendable, CaseIterable {
     case host, connection, contentLength, transferEncoding, keepAlive, proxyConnection, upgrade, te, trailer, expect
     case date, server, userAgent, xForwardedFor, xForwardedProto, xForwardedClientCert, xRequestID, proxyStatus
     case proxyAuthenticate, proxyAuthorization
-    /// Any `x-envoy-…` field: they steer proxies and are not to be believed from a peer.
+    /// How long the upstream took, as the proxy before us saw it; each proxy states its own.
+    case upstreamServiceTime
+    /// Any other `x-envoy-…` field: they steer proxies and are not to be believed from a peer.
     case xEnvoy
     /// A field that the message's own Connection field names.
     case connectionOption
@@ -33,6 +35,7 @@ package enum HTTP1FieldKind: UInt8, Sendable, CaseIterable {
         case 18: return named("proxy-authenticate", .proxyAuthenticate) ?? .other
         case 19: return named("proxy-authorization", .proxyAuthorization) ?? .other
         case 23: if let kind = named("x-forwarded-client-cert", .xForwardedClientCert) { return kind }
+        case 29: if let kind = named("x-envoy-upstream-service-time", .upstreamServiceTime) { return kind }
         default: break
         }
         guard end - start > 8, bytes.hold("x-envoy-", at: start, end: start + 8) else { return .other }

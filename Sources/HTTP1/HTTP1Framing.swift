@@ -38,7 +38,7 @@ struct HTTP1FramingFields {
             case .proxyConnection, .other, .host, .keepAlive, .upgrade, .te, .trailer, .expect, .date, .server,
                 .userAgent,
                 .xForwardedFor, .xForwardedProto, .xForwardedClientCert, .xRequestID, .proxyStatus, .proxyAuthenticate,
-                .proxyAuthorization, .xEnvoy, .connectionOption:
+                .proxyAuthorization, .upstreamServiceTime, .xEnvoy, .connectionOption:
                 continue
             }
         }

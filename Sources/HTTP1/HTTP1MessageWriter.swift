@@ -69,10 +69,17 @@ package final class HTTP1MessageWriter {
     }
 
     /// Writes the request line of a request in origin form: the path, or `/` when the absolute form named none.
-    package func writeRequestLine(of head: HTTP1RequestHead) {
+    /// - Parameter path: another path than the request's own; visible ASCII.
+    package func writeRequestLine(of head: HTTP1RequestHead, path: [UInt8]? = nil) {
         head.block.withBytes(head.methodSlice) { write($0) }
         write(" ")
-        if head.path.isEmpty { write("/") } else { head.block.withBytes(head.path) { write($0) } }
+        if let path {
+            bytes.append(contentsOf: path)
+        } else if head.path.isEmpty {
+            write("/")
+        } else {
+            head.block.withBytes(head.path) { write($0) }
+        }
         write(" HTTP/1.1\r\n")
     }
 

@@ -1,0 +1,73 @@
+package import AdminServer
+internal import EventLoop
+internal import Glibc
+package import StatusModel
+internal import Telemetry
+
+extension Waypoint: AdminSource {
+    package var workerCount: Int { mailboxes.count }
+
+    package func ask(worker: Int, _ reply: @escaping @Sendable (WorkerAnswer) -> Void) {
+        mailboxes[worker].post(
+            .ask { [weak self] answer in
+                self?.shared.withLock { $0.routes[worker] = answer.requests }
+                reply(answer.worker)
+            })
+    }
+
+    package func report() -> StatusReport {
+        let now = Kernel.realtimeNow()
+        var report = StatusReport(
+            program: "ztun-waypoint", version: ProductVersion.text, pid: getpid(),
+            startedAt: StatusTime(unixNanoseconds: startedAt),
+            uptimeSeconds: Int64((now - min(startedAt, now)) / 1_000_000_000))
+        let shared = self.shared.withLock { $0 }
+        report.pending = pendingTasks()
+        report.ready = report.pending.isEmpty && !shared.isDraining
+        report.draining = shared.isDraining
+        report.state = shared.state
+        report.certificates = shared.certificates
+        report.notes = shared.notes
+        return report
+    }
+
+    package func pendingTasks() -> [String] {
+        shared.withLock { shared in
+            var pending: [String] = []
+            if shared.isDraining || !shared.hasIdentity { pending.append("proxy") }
+            if !shared.hasState || !shared.hasRoutes { pending.append("state manager") }
+            return pending
+        }
+    }
+
+    /// `istio_requests_total` by called service and status, of the answers the workers gave last.
+    package func metrics() -> [Metric] {
+        var sums: [String: (namespace: String, counts: [UInt16: UInt64])] = [:]
+        for table in shared.withLock({ $0.routes }) {
+            for row in table.rows {
+                for entry in row.byStatus {
+                    sums[row.destination, default: (row.namespace, [:])].counts[entry.status, default: 0] += entry.count
+                }
+            }
+        }
+        let samples = sums.sorted { $0.key < $1.key }.flatMap { destination, row in
+            row.counts.sorted { $0.key < $1.key }.map { status, count in
+                Metric.Sample(
+                    Double(count),
+                    labels: [
+                        .init("reporter", "waypoint"), .init("destination_service", destination),
+                        .init("destination_service_namespace", row.namespace), .init("request_protocol", "http"),
+                        .init("response_code", "\(status)"), .init("connection_security_policy", "mutual_tls"),
+                    ])
+            }
+        }
+        guard !samples.isEmpty else { return [] }
+        return [
+            Metric("istio_requests", .counter, help: "Requests that the waypoint has answered.", samples: samples)
+        ]
+    }
+
+    package func shutDown() {
+        shared.withLock { $0.shutDown }?()
+    }
+}

@@ -1,0 +1,150 @@
+internal import ControlPlane
+internal import EventLoop
+internal import MeshModel
+internal import StatusModel
+internal import TLS
+internal import Telemetry
+
+/// The slow work of the waypoint, on the control thread: state, routes, certificates.
+final class WaypointControl: Sendable {
+    private let thread: ControlThread
+    private let rounds: Lock<WaypointRounds>
+
+    /// Starts the thread; its first round runs at once.
+    init(_ waypoint: Waypoint) throws(ControlThreadFailure) {
+        let rounds = Lock(WaypointRounds(waypoint))
+        self.rounds = rounds
+        thread = try ControlThread(name: "ztun-control", interval: 500) { rounds.withLock { $0.round() } }
+    }
+
+    func stop() {
+        thread.stop()
+    }
+}
+
+/// What the control thread does in each round. Confined to it by the lock of ``WaypointControl``.
+final class WaypointRounds {
+    private unowned let waypoint: Waypoint
+    private let state: StateSource
+    private let routes: FileSource<HTTPRouteFile>?
+    private let identities: IdentityStore
+    private var faults: [String: String] = [:]
+
+    init(_ waypoint: Waypoint) {
+        self.waypoint = waypoint
+        let configuration = waypoint.configuration
+        state = StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {
+            [unowned waypoint] state, _ in
+            waypoint.adopt(state)
+        }
+        routes = configuration.routes.map { path in
+            FileSource(
+                path: path,
+                parse: { bytes, name throws(ConfigurationError) in try HTTPRouteFile(parsing: bytes, file: name) },
+                deliver: { [unowned waypoint] file, _ in waypoint.adopt(file.table) })
+        }
+        identities = IdentityStore(source: configuration.program.identitySource) { [unowned waypoint] _, credentials in
+            waypoint.adopt(credentials)
+        }
+    }
+
+    /// One round; returns the milliseconds until the next, nil for the usual interval.
+    func round() -> Int? {
+        let wall = Int64(Kernel.realtimeNow())
+        var settling = state.check(now: wall) == .settling
+        if let routes, routes.check(now: wall) == .settling { settling = true }
+        let settings = waypoint.settings
+        let workload = waypoint.shared.withLock {
+            $0.snapshot.workload(namespace: settings.namespace, name: settings.name)
+        }
+        identities.keep(exactly: Set(workload.map { [$0.identity] } ?? []))
+        identities.check(now: wall / 1_000_000_000, random: { Double.random(in: -1...1) })
+        publish(wall, isKnown: workload != nil)
+        return settling ? 100 : nil
+    }
+
+    private func publish(_ wall: Int64, isKnown: Bool) {
+        var state = self.state.status(now: wall)
+        tell(of: "the state file", state.lastError)
+        if let routes {
+            let status = routes.status
+            tell(of: "the routes file", status.lastError ?? "")
+            if let error = status.lastError, state.lastError.isEmpty { state.lastError = error }
+        }
+        let certificates = identities.status(now: wall / 1_000_000_000)
+        var notes = self.state.warnings
+        let settings = waypoint.settings
+        if !isKnown, state.generation > 0 {
+            notes.append(
+                "the state has no workload \(settings.namespace)/\(settings.name): the waypoint has no identity and "
+                    + "serves nobody; add it to the state, or correct --workload")
+        }
+        waypoint.shared.withLock { shared in
+            state.routes = shared.state.routes
+            shared.state = state
+            shared.certificates = certificates
+            shared.notes = notes
+        }
+    }
+
+    /// One line when a file begins to be refused.
+    private func tell(of what: String, _ error: String) {
+        guard faults[what] != error else { return }
+        faults[what] = error
+        guard !error.isEmpty else { return }
+        waypoint.log.write(
+            .error, .state, "\(what) is refused, the last good one serves", now: Kernel.realtimeNow()
+        ) { $0.field("error", string: error) }
+    }
+}
+
+extension Waypoint {
+    /// A new state from the source: the next snapshot, to every worker.
+    func adopt(_ state: LocalState) {
+        let snapshot = shared.withLock { shared in
+            let next = shared.snapshot.replacingAll(
+                workloads: state.workloads, services: state.services, policies: state.policies)
+            shared.snapshot = next
+            shared.hasState = true
+            return next
+        }
+        tell(.mesh(snapshot))
+        log.write(.info, .state, "state loaded", now: Kernel.realtimeNow()) { line in
+            line.field("workloads", number: snapshot.workloadCount)
+            line.field("services", number: snapshot.serviceCount)
+        }
+    }
+
+    /// New routes from the file.
+    func adopt(_ table: HTTPRouteTable) {
+        shared.withLock { shared in
+            shared.hasRoutes = true
+            shared.state.routes = table.routes.count
+        }
+        tell(.routes(table))
+        log.write(.info, .state, "routes loaded", now: Kernel.realtimeNow()) {
+            $0.field("routes", number: table.routes.count)
+        }
+    }
+
+    /// New credentials of the waypoint's identity, or their loss.
+    func adopt(_ credentials: TLSCredentials?) {
+        guard let credentials else {
+            tell(.identity(nil))
+            shared.withLock { $0.hasIdentity = false }
+            return log.write(.warn, .identity, "no valid certificate any more", now: Kernel.realtimeNow())
+        }
+        do throws(TLSFailure) {
+            tell(.identity(try WaypointIdentity(credentials)))
+            shared.withLock { $0.hasIdentity = true }
+            log.write(.info, .identity, "certificate for \(credentials.identity)", now: Kernel.realtimeNow()) { line in
+                line.field("serial", string: credentials.serial)
+                line.field("expires", string: StatusTime(unixSeconds: credentials.notAfter).description)
+            }
+        } catch {
+            log.write(
+                .error, .identity, "the certificate of \(credentials.identity) cannot be used: \(error)",
+                now: Kernel.realtimeNow())
+        }
+    }
+}
