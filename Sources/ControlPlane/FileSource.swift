@@ -56,7 +56,7 @@ package final class FileSource<Value: Sendable>: Sendable {
     package func check(now: Int64) -> Outcome {
         watch.withLock { watch in
             switch watch.file.onLook(FileVersion(path: path)) {
-            case .wait: return .unchanged
+            case .wait: return restore()
             case .settle: return .settling
             case .missing:
                 // Between unlink and create of an editor there is no file for a moment; the value in force stays.
@@ -95,7 +95,7 @@ package final class FileSource<Value: Sendable>: Sendable {
         return .loaded
     }
 
-    /// The same bytes as before: what they led to, good or bad, still holds.
+    /// The same file or the same bytes as before: what they led to, good or bad, still holds.
     private func restore() -> Outcome {
         published.withLock { status in
             if !status.isParseError { (status.lastError, status.failedAt) = (nil, nil) }

@@ -6,7 +6,7 @@ internal import Telemetry
 /// The credentials of every identity the program speaks for: obtained, renewed, withdrawn when they expire.
 ///
 /// All functions may be called from any thread; ``check(now:random:)`` does the work and runs the callback, on its
-/// caller's thread (the control thread), in order.
+/// caller's thread (the control thread), in order. The callback must not call ``check(now:random:)``.
 package final class IdentityStore: Sendable {
     /// Takes new credentials of an identity, or nil when it has none any more (expired, or no longer wanted).
     package typealias Deliver = @Sendable (SpiffeID, TLSCredentials?) -> Void
@@ -17,6 +17,8 @@ package final class IdentityStore: Sendable {
     /// Held through a whole check.
     private let authority = Lock<CertificateAuthority?>(nil)
     private let records = Lock<[SpiffeID: IdentityRecord]>([:])
+    /// Why the authority in the directory is not the one in use; nil when it is.
+    private let authorityFault = Lock<String?>(nil)
 
     package init(source: IdentitySource, deliver: @escaping Deliver) {
         self.source = source
@@ -47,9 +49,13 @@ package final class IdentityStore: Sendable {
     package func status(now: Int64) -> [CertificateStatus] {
         let wanted = wanted.withLock { $0 }
         let records = records.withLock { $0 }
-        return wanted.map { ($0, records[$0] ?? IdentityRecord(now: now)) }
-            .map { $1.status($0, now: now) }
-            .sorted { $0.identity < $1.identity }
+        let fault = authorityFault.withLock { $0 }
+        return wanted.map { identity in
+            var status = (records[identity] ?? IdentityRecord(now: now)).status(identity, now: now)
+            if status.error.isEmpty, let fault { status.error = fault }
+            return status
+        }
+        .sorted { $0.identity < $1.identity }
     }
 
     /// Obtains what is missing, renews what is due and withdraws what has expired.
@@ -64,7 +70,8 @@ package final class IdentityStore: Sendable {
                 records.withLock { $0[identity] = nil }
                 if before[identity]?.credentials != nil { deliver(identity, nil) }
             }
-            let authorityFault = openAuthority(&authority, isNeeded: !wanted.isEmpty, now: now)
+            let fault = openAuthority(&authority, isNeeded: !wanted.isEmpty, now: now)
+            authorityFault.withLock { $0 = fault?.description }
             for identity in wanted.sorted(by: { $0.path < $1.path }) {
                 let old = before[identity]
                 var record = old ?? IdentityRecord(now: now)
@@ -72,7 +79,7 @@ package final class IdentityStore: Sendable {
                 case .authority(_, _, let lifetime):
                     renew(&record, now: now, random: random, isNew: record.authority != authority?.version) {
                         () throws(CertificateError) in
-                        guard let authority else { throw authorityFault ?? CertificateError("no authority") }
+                        guard let authority else { throw fault ?? CertificateError("no authority") }
                         return try authority.issue(identity, now: now, lifetime: lifetime)
                     }
                     record.authority = authority?.version

@@ -79,7 +79,10 @@ import Testing
         _ = try CertificateAuthority.open(directory: "\(bench.folder)/ca", trustDomain: "evil.example", now: now)
         bench.check(now + 500)
         // What is in memory still signs: the directory's authority is refused, not adopted.
-        #expect(bench.store.status(now: now + 500).first?.state == .available)
+        let status = try #require(bench.store.status(now: now + 500).first)
+        #expect(status.state == .available)
+        #expect(status.error.contains("is the authority of 'spiffe://evil.example', not of 'spiffe://cluster.local'"))
+        #expect(status.serialNumber == bench.serial(1))
         bench.check(now + 1600)
         #expect(bench.store.credentials(for: web, now: now + 1600) != nil)
     }

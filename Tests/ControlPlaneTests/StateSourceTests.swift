@@ -117,6 +117,20 @@ import Testing
         #expect(bench.names == [["a"]])
     }
 
+    @Test func aFileThatComesBackUnchangedClearsTheError() throws {
+        let bench = try Bench()
+        let files = FileManager.default
+        try files.createDirectory(atPath: "\(bench.folder)/v1", withIntermediateDirectories: false)
+        try Self.text("a").write(to: URL(filePath: "\(bench.folder)/v1/state.yaml"))
+        try files.createSymbolicLink(atPath: bench.path, withDestinationPath: "v1/state.yaml")
+        #expect(bench.source.check(now: later) == .loaded)
+        try files.moveItem(atPath: "\(bench.folder)/v1", toPath: "\(bench.folder)/away")
+        #expect(bench.source.check(now: later) == .failed)
+        try files.moveItem(atPath: "\(bench.folder)/away", toPath: "\(bench.folder)/v1")
+        #expect(bench.source.check(now: later) == .unchanged)
+        #expect(bench.source.status(now: later).lastError == "")
+    }
+
     @Test func aSwappedSymbolicLinkIsAChange() throws {
         // The way Kubernetes mounts a ConfigMap: file -> ..data/file, ..data -> a dated folder, ..data is renamed over.
         let bench = try Bench()
