@@ -37,7 +37,7 @@ package final class MeshSnapshot: Sendable {
         var policyIndex = PolicyIndex()
         workloadIndex.apply(removed: [], upserted: workloads)
         for service in services { serviceIndex.upsert(service) }
-        for policy in policies { policyIndex.upsert(policy) }
+        policyIndex.apply(removed: [], upserted: policies)
         self.init(
             generation: 1, policyGeneration: 1, workloads: workloadIndex, services: serviceIndex, policies: policyIndex)
     }
@@ -50,8 +50,7 @@ package final class MeshSnapshot: Sendable {
         workloads.apply(removed: changes.removedWorkloads, upserted: changes.workloads)
         for name in changes.removedServices { services.remove(name) }
         for service in changes.services { services.upsert(service) }
-        for key in changes.removedPolicies { policies.remove(key) }
-        for policy in changes.policies { policies.upsert(policy) }
+        policies.apply(removed: changes.removedPolicies, upserted: changes.policies)
         let policiesChanged = !(changes.policies.isEmpty && changes.removedPolicies.isEmpty)
         return MeshSnapshot(
             generation: generation + 1, policyGeneration: policiesChanged ? generation + 1 : policyGeneration,

@@ -1,30 +1,45 @@
-/// Policies that apply together, sorted by what they do and indexed by what their rules require.
-package struct PolicySet: Sendable {
-    package private(set) var deny = RuleIndex()
-    package private(set) var allow = RuleIndex()
-    package private(set) var dryRunDeny = RuleIndex()
-    package private(set) var dryRunAllow = RuleIndex()
+/// Policies that apply together, sorted by what they do and indexed by what their rules require; immutable and shared by
+/// reference, so that asking it copies nothing.
+package final class PolicySet: Sendable {
+    /// Nil where there is no policy of the kind.
+    package let deny: RuleIndex?
+    package let allow: RuleIndex?
+    package let dryRunDeny: RuleIndex?
+    package let dryRunAllow: RuleIndex?
+
+    static let empty = PolicySet(deny: nil, allow: nil, dryRunDeny: nil, dryRunAllow: nil)
+
+    private init(deny: RuleIndex?, allow: RuleIndex?, dryRunDeny: RuleIndex?, dryRunAllow: RuleIndex?) {
+        self.deny = deny
+        self.allow = allow
+        self.dryRunDeny = dryRunDeny
+        self.dryRunAllow = dryRunAllow
+    }
 
     /// True when there is no policy, dry-run ones included.
-    package var isEmpty: Bool {
-        deny.policyCount + allow.policyCount + dryRunDeny.policyCount + dryRunAllow.policyCount == 0
-    }
+    package var isEmpty: Bool { deny == nil && allow == nil && dryRunDeny == nil && dryRunAllow == nil }
 
-    mutating func insert(_ policy: AuthorizationPolicy) {
-        switch (policy.action, policy.dryRun) {
-        case (.deny, false): deny.insert(policy)
-        case (.allow, false): allow.insert(policy)
-        case (.deny, true): dryRunDeny.insert(policy)
-        case (.allow, true): dryRunAllow.insert(policy)
+    /// The rules of policies of one kind.
+    package func rules(_ action: AuthorizationPolicy.Action, dryRun: Bool) -> RuleIndex? {
+        switch (action, dryRun) {
+        case (.deny, false): deny
+        case (.allow, false): allow
+        case (.deny, true): dryRunDeny
+        case (.allow, true): dryRunAllow
         }
     }
 
-    mutating func remove(_ policy: AuthorizationPolicy) {
-        switch (policy.action, policy.dryRun) {
-        case (.deny, false): deny.remove(policy)
-        case (.allow, false): allow.remove(policy)
-        case (.deny, true): dryRunDeny.remove(policy)
-        case (.allow, true): dryRunAllow.remove(policy)
+    /// The set without some policies, then with others.
+    func applying(removed: [AuthorizationPolicy], inserted: [AuthorizationPolicy]) -> PolicySet {
+        func next(_ action: AuthorizationPolicy.Action, _ dryRun: Bool) -> RuleIndex? {
+            let old = rules(action, dryRun: dryRun)
+            let isOfKind = { (policy: AuthorizationPolicy) in policy.action == action && policy.dryRun == dryRun }
+            guard removed.contains(where: isOfKind) || inserted.contains(where: isOfKind) else { return old }
+            return (old ?? RuleIndex()).applying(
+                removed: removed.filter(isOfKind), inserted: inserted.filter(isOfKind))
         }
+        return PolicySet(
+            deny: next(.deny, false), allow: next(.allow, false), dryRunDeny: next(.deny, true),
+            dryRunAllow: next(.allow, true))
     }
 }

@@ -36,6 +36,12 @@ package struct EndpointPicker {
     package let source: Workload
     /// Uids of endpoints whose dial failed and that are not to be chosen again.
     package let excluding: [String]
+    // What the loop over the endpoints asks of the service, looked up once.
+    private let declared: UInt16?
+    private let admitsUnhealthy: Bool
+    private let families: Service.IPFamilies?
+    private let mode: Service.LoadBalancer.Mode
+    private let preferences: [Service.RoutingPreference]
 
     package init(
         service: Service, port: UInt16, purpose: Purpose = .traffic, source: Workload, excluding: [String] = []
@@ -45,15 +51,23 @@ package struct EndpointPicker {
         self.purpose = purpose
         self.source = source
         self.excluding = excluding
+        declared = service.fields.ports[port]
+        families = service.fields.ipFamilies
+        let balancer = service.fields.loadBalancer
+        admitsUnhealthy = balancer?.healthPolicy == .allowAll
+        mode = balancer?.mode ?? .standard
+        preferences = balancer?.routingPreferences ?? []
     }
 
     /// One endpoint by weighted chance; nil when none is usable. Allocates nothing.
     package func pick(from endpoints: [Endpoint], random: inout RandomDraws) -> Choice? {
-        let best = bestRank(in: endpoints)
-        guard best >= 0 else { return nil }
+        guard declared != nil || purpose == .waypoint else { return nil }
+        var best = -1
         var total: UInt64 = 0
-        for endpoint in endpoints where rank(of: endpoint) == best {
-            total += UInt64(endpoint.workload.fields.capacity)
+        for endpoint in endpoints {
+            let rank = rank(of: endpoint)
+            if rank > best { (best, total) = (rank, 0) }
+            if rank >= 0, rank == best { total += UInt64(endpoint.workload.fields.capacity) }
         }
         guard total > 0 else { return nil }
         var left = random.next(below: total)
@@ -76,16 +90,8 @@ package struct EndpointPicker {
     /// The target port on an endpoint: its own map, then the service's, then the service port itself where the endpoint
     /// has an application tunnel with a port; nil when it has none.
     package func targetPort(of endpoint: Endpoint) -> UInt16? {
-        Self.targetPort(of: port, service: service, endpoint: endpoint, purpose: purpose)
-    }
-
-    /// See ``targetPort(of:)``.
-    package static func targetPort(
-        of port: UInt16, service: Service, endpoint: Endpoint, purpose: Purpose
-    ) -> UInt16? {
-        let declared = service.fields.ports[port]
         guard declared != nil || purpose == .waypoint else { return nil }
-        if let own = endpoint.ports[port], own != 0 { return own }
+        if !endpoint.ports.isEmpty, let own = endpoint.ports[port], own != 0 { return own }
         if let declared, declared != 0 { return declared }
         return endpoint.workload.fields.applicationTunnel?.port == nil ? nil : port
     }
@@ -122,25 +128,27 @@ package struct EndpointPicker {
     }
 
     private func isUnhealthy(_ endpoint: Endpoint) -> Bool {
-        endpoint.workload.fields.health == .unhealthy && service.fields.loadBalancer?.healthPolicy != .allowAll
+        endpoint.workload.fields.health == .unhealthy && !admitsUnhealthy
     }
 
     private func isExcluded(_ endpoint: Endpoint) -> Bool {
         !excluding.isEmpty && excluding.contains(endpoint.workload.fields.uid)
     }
 
+    private func isRemote(_ workload: Workload) -> Bool { workload.fields.network != source.fields.network }
+
     private func isCutOff(_ workload: Workload) -> Bool {
-        workload.fields.network != source.fields.network && workload.fields.networkGateway == nil
+        isRemote(workload) && workload.fields.networkGateway == nil
     }
 
     private func hasAddress(_ workload: Workload) -> Bool {
-        let fields = workload.fields
         // The gateway of another network needs no address of the workload behind it.
-        if fields.network != source.fields.network { return true }
-        if fields.addresses.isEmpty { return !fields.hostname.isEmpty }
-        switch service.fields.ipFamilies {
-        case .ipv4: return fields.addresses.contains { $0.isIPv4 }
-        case .ipv6: return fields.addresses.contains { !$0.isIPv4 }
+        if isRemote(workload) { return true }
+        // Through the class, not a copy: a copy of all fields costs twenty reference counts.
+        if workload.fields.addresses.isEmpty { return !workload.fields.hostname.isEmpty }
+        switch families {
+        case .ipv4: return workload.fields.addresses.contains { $0.isIPv4 }
+        case .ipv6: return workload.fields.addresses.contains { !$0.isIPv4 }
         case .dual, nil: return true
         }
     }
@@ -151,17 +159,16 @@ package struct EndpointPicker {
         guard !isUnhealthy(endpoint), targetPort(of: endpoint) != nil, !isCutOff(workload), hasAddress(workload),
             !isExcluded(endpoint)
         else { return -1 }
-        guard let balancer = service.fields.loadBalancer else { return 0 }
-        switch balancer.mode {
+        switch mode {
         case .standard, .passthrough: return 0
-        case .strict: return balancer.routingPreferences.allSatisfy { matches($0, workload) } ? 0 : -1
-        case .failover: return localityRank(of: workload, balancer.routingPreferences)
+        case .strict: return preferences.allSatisfy { matches($0, workload) } ? 0 : -1
+        case .failover: return localityRank(of: workload)
         }
     }
 
     /// Consecutive matches from the front. A leading NETWORK outweighs all that follows it but does not end the count, so
     /// that among endpoints of other networks the nearest still wins.
-    private func localityRank(of workload: Workload, _ preferences: [Service.RoutingPreference]) -> Int {
+    private func localityRank(of workload: Workload) -> Int {
         var rank = 0
         for (position, preference) in preferences.enumerated() {
             let leadingNetwork = position == 0 && preference == .network
@@ -175,15 +182,15 @@ package struct EndpointPicker {
     }
 
     private func matches(_ preference: Service.RoutingPreference, _ workload: Workload) -> Bool {
-        let a = source.fields
-        let b = workload.fields
+        let a = source
+        let b = workload
         switch preference {
-        case .region: return a.locality.region == b.locality.region
-        case .zone: return a.locality.zone == b.locality.zone
-        case .subzone: return a.locality.subzone == b.locality.subzone
-        case .node: return a.node == b.node
-        case .cluster: return a.clusterID == b.clusterID
-        case .network: return a.network == b.network
+        case .region: return a.fields.locality.region == b.fields.locality.region
+        case .zone: return a.fields.locality.zone == b.fields.locality.zone
+        case .subzone: return a.fields.locality.subzone == b.fields.locality.subzone
+        case .node: return a.fields.node == b.fields.node
+        case .cluster: return a.fields.clusterID == b.fields.clusterID
+        case .network: return a.fields.network == b.fields.network
         }
     }
 }

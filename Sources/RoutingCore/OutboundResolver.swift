@@ -245,10 +245,11 @@ struct OutboundResolver<Recorder: DecisionRecorder> {
     /// The address to dial: the one the client dialled where the workload owns it, else one of its addresses that the
     /// service's families admit, of the dialled family where there is one; else its host name.
     private func nextHop(to upstream: Upstream, port: UInt16) throws(Refusal) -> OutboundRoute.NextHop {
-        let fields = upstream.workload.fields
-        if fields.addresses.contains(upstream.dialled) { return .address(SocketAddress(upstream.dialled, port)) }
+        // Read through the class: a copy of all fields costs twenty reference counts.
+        let workload = upstream.workload
+        if workload.fields.addresses.contains(upstream.dialled) { return .address(SocketAddress(upstream.dialled, port)) }
         var best: IPAddress?
-        for ip in fields.addresses {
+        for ip in workload.fields.addresses {
             switch upstream.service?.fields.ipFamilies {
             case .ipv4: if !ip.isIPv4 { continue }
             case .ipv6: if ip.isIPv4 { continue }
@@ -258,10 +259,10 @@ struct OutboundResolver<Recorder: DecisionRecorder> {
             if best == nil { best = ip }
         }
         if let best { return .address(SocketAddress(best, port)) }
-        guard fields.addresses.isEmpty, !fields.hostname.isEmpty else {
-            throw Refusal(.noHealthyUpstream, "\(upstream.workload) has no address and no host name to reach it by")
+        guard workload.fields.addresses.isEmpty, !workload.fields.hostname.isEmpty else {
+            throw Refusal(.noHealthyUpstream, "\(workload) has no address and no host name to reach it by")
         }
-        return .hostname(fields.hostname, port: port, prefersIPv4: upstream.dialled.isIPv4)
+        return .hostname(workload.fields.hostname, port: port, prefersIPv4: upstream.dialled.isIPv4)
     }
 
     private mutating func note(_ text: (Self) -> String) {

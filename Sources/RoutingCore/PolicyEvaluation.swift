@@ -6,21 +6,25 @@ struct PolicyEvaluation {
     private let global: PolicySet
     private let namespace: PolicySet?
     /// Policies that the workload names; their scope does not matter.
-    private var attached: [AuthorizationPolicy] = []
+    private let attached: [AuthorizationPolicy]
     /// A policy that the workload names and nobody knows.
-    private(set) var unknownPolicy: String?
+    let unknownPolicy: String?
 
     init(_ request: AuthorizationRequest, _ snapshot: MeshSnapshot) {
         connection = PolicySubject(request)
         global = snapshot.globalPolicies
         namespace = snapshot.policies(ofNamespace: request.workload.fields.namespace)
+        var attached: [AuthorizationPolicy] = []
+        var unknown: String?
         for key in request.workload.fields.authorizationPolicies {
             if let policy = snapshot.policy(key) {
                 attached.append(policy)
-            } else if unknownPolicy == nil {
-                unknownPolicy = key
+            } else if unknown == nil {
+                unknown = key
             }
         }
+        self.attached = attached
+        unknownPolicy = unknown
     }
 
     /// The first policy of the kind with a rule that matches.
@@ -28,31 +32,19 @@ struct PolicyEvaluation {
         for policy in attached where policy.action == action && policy.dryRun == dryRun {
             if policy.rules.contains(where: connection.matches) { return policy }
         }
-        if let found = match(in: index(of: namespace, action, dryRun)) { return found }
-        return match(in: index(of: global, action, dryRun))
+        if let found = match(in: namespace?.rules(action, dryRun: dryRun)) { return found }
+        return match(in: global.rules(action, dryRun: dryRun))
     }
 
     /// Whether there is any policy of the kind, with or without rules.
     func hasPolicy(_ action: AuthorizationPolicy.Action, dryRun: Bool) -> Bool {
-        attached.contains { $0.action == action && $0.dryRun == dryRun }
-            || (index(of: namespace, action, dryRun)?.policyCount ?? 0) > 0
-            || (index(of: global, action, dryRun)?.policyCount ?? 0) > 0
+        namespace?.rules(action, dryRun: dryRun) != nil || global.rules(action, dryRun: dryRun) != nil
+            || attached.contains { $0.action == action && $0.dryRun == dryRun }
     }
 
     private func match(in index: RuleIndex?) -> AuthorizationPolicy? {
-        guard let index, index.policyCount > 0 else { return nil }
-        return index.first(source: connection.source, port: connection.destination.port) {
+        index?.first(source: connection.source, port: connection.destination.port) {
             connection.matches($0.rule)
         }?.policy
-    }
-
-    private func index(of set: PolicySet?, _ action: AuthorizationPolicy.Action, _ dryRun: Bool) -> RuleIndex? {
-        guard let set else { return nil }
-        switch (action, dryRun) {
-        case (.deny, false): return set.deny
-        case (.allow, false): return set.allow
-        case (.deny, true): return set.dryRunDeny
-        case (.allow, true): return set.dryRunAllow
-        }
     }
 }

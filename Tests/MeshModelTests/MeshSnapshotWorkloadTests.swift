@@ -137,7 +137,7 @@ import Testing
         let e = d.applying(MeshChanges(removedPolicies: ["ns1/p"]))
         #expect([a, b, c, d, e].map(\.generation) == [0, 1, 2, 3, 4])
         #expect([a, b, c, d, e].map(\.policyGeneration) == [0, 0, 2, 2, 4])
-        #expect(d.policies(ofNamespace: "ns1")?.deny.policyCount == 1)
+        #expect(d.policies(ofNamespace: "ns1")?.deny?.policyCount == 1)
         #expect(e.policies(ofNamespace: "ns1") == nil && e.policyCount == 0)
     }
 

@@ -154,8 +154,7 @@ import Testing
             fields.applicationTunnel = item.tunnelPort.map { Workload.ApplicationTunnel(kind: .proxy, port: $0) }
         }
         let endpoint = Endpoint(workload: workload, ports: item.endpoint)
-        #expect(
-            EndpointPicker.targetPort(of: 80, service: service, endpoint: endpoint, purpose: item.purpose)
-                == item.expected)
+        let picker = EndpointPicker(service: service, port: 80, purpose: item.purpose, source: workload)
+        #expect(picker.targetPort(of: endpoint) == item.expected)
     }
 }
