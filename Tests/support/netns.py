@@ -145,7 +145,7 @@ class Wire:
         self.node = node
         rules = "".join(
             f"  counter port{port} {{}}\n  chain at{port} {{ type filter hook forward priority 10; "
-            f"tcp dport {port} ct state new counter name port{port} }}\n"
+            f"tcp dport {port} ct state new counter name port{port}; }}\n"
             for port in ports
         )
         node.run("nft", "-f", "-", input="table inet zt_wire {\n" + rules + "}\n")
