@@ -116,14 +116,15 @@ final class AdminLoop: EventHandler {
         guard isFree else { return reply(.text(503, "two dumps are being written; try again\n")) }
         let dump = ConfigDump(snapshot: source.meshSnapshot, report: source.report())
         let dumps = dumps
-        let thread = try? LoopThread(name: "ztun-dump") {
-            let response = AdminResponse.json(200, dump.bytes())
+        do throws(SystemError) {
+            try LoopThread(name: "ztun-dump") {
+                let response = AdminResponse.json(200, dump.bytes())
+                dumps.withLock { $0 -= 1 }
+                reply(response)
+            }.detach()
+        } catch {
             dumps.withLock { $0 -= 1 }
-            reply(response)
-        }
-        if thread == nil {
-            dumps.withLock { $0 -= 1 }
-            reply(.text(503, "no thread is to be had; try again\n"))
+            reply(.text(503, "\(error); raise the limits of this process\n"))
         }
     }
 

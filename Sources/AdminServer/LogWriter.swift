@@ -29,7 +29,8 @@ package final class LogWriter: @unchecked Sendable {
         let mailbox = mailbox
         log.onFirstLine { mailbox.post(.drain) }
         do throws(SystemError) {
-            _ = try LoopThread(name: "ztun-log") { self.run(log, descriptor) }
+            // Not joined: it may hang in a write when the program ends.
+            try LoopThread(name: "ztun-log") { self.run(log, descriptor) }.detach()
         } catch {
             throw AdminFailure("the log writer could not start: \(error); raise the limits of this process")
         }

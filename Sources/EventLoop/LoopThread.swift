@@ -35,6 +35,11 @@ package struct LoopThread: Sendable {
         self.identifier = identifier
     }
 
+    /// Lets the thread end on its own, its memory freed then; instead of ``join()``.
+    package func detach() {
+        pthread_detach(identifier)
+    }
+
     /// Waits for the thread's end; call once.
     package func join() {
         pthread_join(identifier, nil)

@@ -73,6 +73,15 @@ import Testing
         #expect(source.stopped.withLock { $0 })
     }
 
+    @Test func servesTheConfigurationDump() throws {
+        defer { finish() }
+        for _ in 0..<5 {
+            let text = try #require(Client.get(try adminPort(), "/config_dump"))
+            #expect(text.contains("content-type: application/json\r\n"))
+            #expect(text.hasSuffix("\n  \"config\": {}\n}\n"))
+        }
+    }
+
     @Test func servesStatusAndPodsOverTheSocket() throws {
         defer { finish() }
         let client = try #require(Client(path: path))
