@@ -33,7 +33,10 @@ extension MeshSnapshot {
     }
 
     /// The workloads that name the service, healthy or not, by uid; also those of a service not known yet.
-    package func endpoints(of service: ServiceName) -> [Endpoint] { workloads.endpoints[service] ?? [] }
+    package func endpoints(of service: ServiceName) -> [Endpoint] { workloads.endpoints[service]?.endpoints ?? [] }
+
+    /// The same for choosing one of them.
+    package func endpointList(of service: ServiceName) -> EndpointList { workloads.endpoints[service] ?? .empty }
 
     /// The endpoint that a workload is of a service; nil when it is none.
     package func endpoint(of service: ServiceName, uid: String) -> Endpoint? {

@@ -14,7 +14,7 @@ struct WorkloadIndex: Sendable {
     private(set) var byName: TreeDictionary<QualifiedName, [Workload]> = [:]
     private(set) var byHostname: TreeDictionary<QualifiedName, [Workload]> = [:]
     /// By uid; also for services that are not known (yet), which is what stages endpoints that come before them.
-    private(set) var endpoints: TreeDictionary<ServiceName, [Endpoint]> = [:]
+    private(set) var endpoints: TreeDictionary<ServiceName, EndpointList> = [:]
 
     /// Removes, then inserts or replaces; every touched service's endpoints are rebuilt once for the whole batch.
     mutating func apply(removed: [String], upserted: [Workload]) {
@@ -39,7 +39,7 @@ struct WorkloadIndex: Sendable {
     }
 
     private mutating func merge(_ changes: [String: Endpoint?], into name: ServiceName) {
-        let old = endpoints[name] ?? []
+        let old = endpoints[name]?.endpoints ?? []
         var fresh = changes.compactMap { $0.value }
         if fresh.count > 1 { fresh.sort { $0.workload.fields.uid < $1.workload.fields.uid } }
         var merged: [Endpoint] = []
@@ -54,7 +54,7 @@ struct WorkloadIndex: Sendable {
             if changes[uid] == nil { merged.append(endpoint) }
         }
         merged.append(contentsOf: fresh[next...])
-        endpoints[name] = merged.isEmpty ? nil : merged
+        endpoints[name] = merged.isEmpty ? nil : EndpointList(merged)
     }
 
     private mutating func index(_ workload: Workload) {

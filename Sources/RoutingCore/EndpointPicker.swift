@@ -60,8 +60,31 @@ package struct EndpointPicker {
     }
 
     /// One endpoint by weighted chance; nil when none is usable. Allocates nothing.
+    ///
+    /// Of many endpoints that weigh the same some are tried at random before all are looked at: as fair, and most often
+    /// it takes one look whatever their number.
+    package func pick(from list: EndpointList, random: inout RandomDraws) -> Choice? {
+        guard declared != nil || purpose == .waypoint else { return nil }
+        let endpoints = list.endpoints
+        if endpoints.count > Self.triesAtRandom, mode == .standard, let capacity = list.uniformCapacity, capacity > 0 {
+            for _ in 0..<Self.triesAtRandom {
+                let endpoint = endpoints[Int(random.next(below: UInt64(endpoints.count)))]
+                guard rank(of: endpoint) >= 0, let port = targetPort(of: endpoint) else { continue }
+                return Choice(workload: endpoint.workload, port: port)
+            }
+        }
+        return scan(endpoints, &random)
+    }
+
+    /// The same from endpoints of which nothing is known beforehand.
     package func pick(from endpoints: [Endpoint], random: inout RandomDraws) -> Choice? {
         guard declared != nil || purpose == .waypoint else { return nil }
+        return scan(endpoints, &random)
+    }
+
+    private static let triesAtRandom = 8
+
+    private func scan(_ endpoints: [Endpoint], _ random: inout RandomDraws) -> Choice? {
         var best = -1
         var total: UInt64 = 0
         for endpoint in endpoints {

@@ -234,9 +234,9 @@ struct OutboundResolver<Recorder: DecisionRecorder> {
     ) throws(Refusal) -> Upstream {
         let picker = EndpointPicker(
             service: service, port: port, purpose: purpose, source: source, excluding: request.excluding)
-        let endpoints = snapshot.endpoints(of: service.serviceName)
-        guard let choice = picker.pick(from: endpoints, random: &random) else {
-            throw picker.refusal(endpoints)
+        let list = snapshot.endpointList(of: service.serviceName)
+        guard let choice = picker.pick(from: list, random: &random) else {
+            throw picker.refusal(list.endpoints)
         }
         recorder.note("service \(service.serviceName) port \(port): \(choice.workload) port \(choice.port) chosen")
         return Upstream(workload: choice.workload, port: choice.port, service: service, dialled: dialled)

@@ -66,7 +66,9 @@ import Testing
         var random = RandomDraws(seed: 3)
         var picked = Set<String>()
         for _ in 0..<200 {
-            if let choice = picker.pick(from: usable, random: &random) { picked.insert(choice.workload.fields.name) }
+            if let choice = picker.pick(from: EndpointList(usable), random: &random) {
+                picked.insert(choice.workload.fields.name)
+            }
         }
         #expect(picked == item.expected)
     }
@@ -108,12 +110,43 @@ import Testing
         var random = RandomDraws(seed: 1)
         var counts: [String: Int] = [:]
         for _ in 0..<20_000 {
-            let choice = try #require(picker.pick(from: endpoints, random: &random))
+            let choice = try #require(picker.pick(from: EndpointList(endpoints), random: &random))
             counts[choice.workload.fields.name, default: 0] += 1
         }
         let three = try #require(counts["three"])
         #expect((14_700...15_300).contains(three))
         #expect(counts["one"] == 20_000 - three)
+    }
+
+    /// Whether many endpoints weigh the same or not, each that is usable is chosen as often as the next, the others never.
+    @Test(arguments: [UInt32(1), 5, 0]) func manyEndpointsAreChosenEvenly(_ odd: UInt32) throws {
+        let source = Self.endpoint("source")
+        let picker = EndpointPicker(
+            service: Fixture.service("web"), port: 80, source: source.workload,
+            excluding: [Self.endpoint("e7").workload.fields.uid])
+        // Two of three are unhealthy; one of these has another capacity or not.
+        let endpoints = (0..<60).map { index in
+            Self.endpoint("e\(index)", capacity: index == 0 ? odd : 1) {
+                $0.health = index % 3 == 1 ? .healthy : .unhealthy
+            }
+        }
+        let list = EndpointList(endpoints)
+        #expect((list.uniformCapacity == 1) == (odd == 1))
+        var random = RandomDraws(seed: 9)
+        var counts: [String: Int] = [:]
+        for _ in 0..<19_000 {
+            let choice = try #require(picker.pick(from: list, random: &random))
+            counts[choice.workload.fields.name, default: 0] += 1
+        }
+        #expect(counts.count == 19 && counts["e7"] == nil)
+        #expect(counts.values.allSatisfy { (850...1150).contains($0) }, "\(counts)")
+    }
+
+    @Test func capacityZeroEverywhereIsNoEndpoint() {
+        let source = Self.endpoint("source")
+        var random = RandomDraws(seed: 1)
+        let endpoints = (0..<20).map { Self.endpoint("e\($0)", capacity: 0) }
+        #expect(Self.picker(.standard, source, []).pick(from: EndpointList(endpoints), random: &random)?.port == nil)
     }
 
     @Test func largestCapacitiesDoNotOverflow() {
@@ -122,7 +155,9 @@ import Testing
         let endpoints = (0..<8).map { Self.endpoint("e\($0)", capacity: .max) }
         var random = RandomDraws(seed: 5)
         var seen = Set<String>()
-        for _ in 0..<400 { seen.insert(picker.pick(from: endpoints, random: &random)?.workload.fields.name ?? "none") }
+        for _ in 0..<400 {
+            seen.insert(picker.pick(from: EndpointList(endpoints), random: &random)?.workload.fields.name ?? "none")
+        }
         #expect(seen.count == 8 && !seen.contains("none"))
     }
 
