@@ -1,6 +1,7 @@
 package import AdminServer
 internal import EventLoop
 internal import Glibc
+package import MeshModel
 package import StatusModel
 internal import Telemetry
 
@@ -30,6 +31,8 @@ extension Waypoint: AdminSource {
         report.notes = shared.notes
         return report
     }
+
+    package var meshSnapshot: MeshSnapshot { shared.withLock { $0.snapshot } }
 
     package func pendingTasks() -> [String] {
         shared.withLock { shared in
