@@ -1,9 +1,13 @@
+package import MeshModel
+
 /// What `ztund` runs with: complete and checked.
 package struct NodeConfiguration: Hashable, Sendable {
     package let program: ProgramConfiguration
     /// Pods from the start; more come and go at run time.
     package let pods: [PodReference]
     package let capture: CaptureMode
+    package let onExit: CaptureOnExit
+    package let probeSources: [IPPrefix]
 
     /// Completes options with defaults.
     /// - Throws: ``ConfigurationError``; also when two pods have one name or one network namespace.
@@ -21,6 +25,8 @@ package struct NodeConfiguration: Hashable, Sendable {
         }
         pods = options.pods
         capture = options.capture ?? .nft
+        onExit = options.onExit ?? .remove
+        probeSources = options.probeSources
     }
 
     /// Reads a configuration file and lays flags over it.

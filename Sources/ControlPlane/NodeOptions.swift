@@ -1,3 +1,5 @@
+package import MeshModel
+
 /// How `ztund` takes a pod's traffic.
 package enum CaptureMode: String, Sendable, CaseIterable {
     /// nft rules in the pod's network namespace, ours to install, repair and remove.
@@ -6,16 +8,27 @@ package enum CaptureMode: String, Sendable, CaseIterable {
     case external
 }
 
+/// What becomes of the pods' capture rules when `ztund` ends in an orderly way.
+package enum CaptureOnExit: String, Sendable, CaseIterable {
+    /// The rules go: the pods talk in plaintext again.
+    case remove
+    /// The rules stay: the pods' connections are refused until a `ztund` is there again.
+    case keep
+}
+
 /// What `ztund` can be told, by flags or by a file; nil or empty is "not said".
 package struct NodeOptions: Hashable, Sendable {
     package var program = ProgramOptions()
     package var pods: [PodReference] = []
     package var capture: CaptureMode?
+    package var onExit: CaptureOnExit?
+    /// Sources, as addresses or CIDR ranges, that reach the pods' programs directly.
+    package var probeSources: [IPPrefix] = []
 
     package init() {}
 
     /// The keys a file may have.
-    static let keys = ProgramOptions.keys + ["pods", "capture"]
+    static let keys = ProgramOptions.keys + ["pods", "capture", "onExit", "probeSources"]
 
     /// Reads a configuration file's text.
     /// - Throws: ``ConfigurationError`` with line and key.
@@ -33,6 +46,10 @@ package struct NodeOptions: Hashable, Sendable {
             return pod
         }
         capture = try fields.optional("capture") { reader throws(ConfigurationError) in try reader.oneOf() }
+        onExit = try fields.optional("onExit") { reader throws(ConfigurationError) in try reader.oneOf() }
+        probeSources = try fields.list("probeSources") { reader throws(ConfigurationError) in
+            try reader.parsed("an address or a CIDR range") { IPPrefix($0) }
+        }
     }
 
     /// These options, with the gaps filled from others; a list that says anything replaces the other's.
@@ -41,6 +58,8 @@ package struct NodeOptions: Hashable, Sendable {
         merged.program = program.over(others.program)
         if merged.pods.isEmpty { merged.pods = others.pods }
         merged.capture = capture ?? others.capture
+        merged.onExit = onExit ?? others.onExit
+        if merged.probeSources.isEmpty { merged.probeSources = others.probeSources }
         return merged
     }
 }

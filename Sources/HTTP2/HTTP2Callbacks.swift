@@ -15,6 +15,9 @@ struct HTTP2Callbacks: @unchecked Sendable {
         nghttp2_session_callbacks_set_on_begin_headers_callback(raw, Self.beginHeaders)
         nghttp2_session_callbacks_set_on_header_callback(raw, Self.headerField)
         nghttp2_session_callbacks_set_on_begin_frame_callback(raw, Self.beginFrame)
+        nghttp2_session_callbacks_set_unpack_extension_callback(raw) { _, _, _, _ in
+            NGHTTP2_ERR_CANCEL.rawValue
+        }
         nghttp2_session_callbacks_set_on_frame_recv_callback(raw, Self.frameReceived)
         nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(raw, Self.invalidFrame)
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(raw, Self.dataChunk)
@@ -27,6 +30,10 @@ struct HTTP2Callbacks: @unchecked Sendable {
         nghttp2_option_set_peer_max_concurrent_streams(option, 100)
         nghttp2_option_set_max_outbound_ack(option, 1000)
         nghttp2_option_set_max_deflate_dynamic_table_size(option, 4096)
+        // Without this nghttp2 skips unknown frames unseen, and they could not be counted.
+        for type in (UInt8(NGHTTP2_CONTINUATION.rawValue) + 1)...UInt8.max {
+            nghttp2_option_set_user_recv_extension_type(option, type)
+        }
         // Application resets are not abuse; GlitchBudget counts what is.
         nghttp2_option_set_stream_reset_rate_limit(option, 1 << 40, 1 << 40)
         self.option = option

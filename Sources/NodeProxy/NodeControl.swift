@@ -12,8 +12,12 @@ final class NodeControl: Sendable {
     private let rounds: Lock<NodeRounds>
 
     /// Starts the thread; its first round runs at once.
-    init(_ node: Node) throws(ControlThreadFailure) {
-        let rounds = Lock(NodeRounds(node))
+    ///
+    /// - Throws: also when the state file cannot be used: there is no last good state yet.
+    init(_ node: Node) throws {
+        let first = NodeRounds(node)
+        try first.loadFirstState()
+        let rounds = Lock(first)
         self.rounds = rounds
         thread = try ControlThread(name: "ztun-control", interval: 500) {
             rounds.withLock { $0.round() }
@@ -40,7 +44,8 @@ final class NodeRounds {
     init(_ node: Node) {
         self.node = node
         let configuration = node.configuration
-        options = CaptureOptions(mode: configuration.capture == .external ? .external : .nft)
+        options = CaptureOptions(
+            mode: configuration.capture == .external ? .external : .nft, probeSources: configuration.probeSources)
         state = StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {
             [unowned node] state, _ in
             node.adopt(state)
@@ -53,6 +58,19 @@ final class NodeRounds {
         for pod in configuration.pods {
             let location = PodLocation(namespace: pod.namespace, name: pod.name, path: pod.netns)
             pods[location.pod] = PodCapture(location, options: options, now: now)
+        }
+    }
+
+    /// Reads the state before anything else runs.
+    func loadFirstState() throws(ConfigurationError) {
+        for _ in 0..<50 {
+            let now = Int64(Kernel.realtimeNow())
+            switch state.check(now: now) {
+            case .loaded, .unchanged: return
+            case .settling: Kernel.pause(milliseconds: 10)
+            case .failed:
+                throw ConfigurationError(file: "ztund", problem: state.status(now: now).lastError)
+            }
         }
     }
 
@@ -152,8 +170,9 @@ final class NodeRounds {
         if capture.isRemoved { pods[capture.location.pod] = nil }
     }
 
-    /// Takes everything out of every pod; for the end of the daemon.
+    /// The end of the daemon: takes everything out of every pod, unless it is to stay closed without us.
     func removeAll() {
+        guard node.configuration.onExit == .remove else { return }
         for capture in Array(pods.values) {
             let now = Kernel.monotonicNow()
             capture.remove(now: now)

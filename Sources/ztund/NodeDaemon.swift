@@ -64,6 +64,18 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("nft (default) or external (somebody else's rules).", valueName: "mode"))
     var capture: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "What to do with the pods' rules at exit: remove (default), or keep, so that nothing leaves in plaintext.",
+            valueName: "action"))
+    var onExit: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "An address or CIDR range whose connections reach the pods directly, for probes. May be repeated.",
+            valueName: "source"))
+    var probeSource: [String] = []
+
     @Option(help: ArgumentHelp("Admin listener (default 127.0.0.1:15000).", valueName: "address"))
     var adminAddress: String?
 
@@ -121,6 +133,10 @@ struct RunCommand: ParsableCommand {
         }
         options.capture = try capture.map {
             try parse($0, "--capture", "nft or external") { CaptureMode(rawValue: $0) }
+        }
+        options.onExit = try onExit.map { try parse($0, "--on-exit", "remove or keep") { CaptureOnExit(rawValue: $0) } }
+        options.probeSources = try probeSource.map {
+            try parse($0, "--probe-source", "an address or a CIDR range") { IPPrefix($0) }
         }
         options.pods = try pod.map { try parse($0, "--pod", PodReference.form) { PodReference($0) } }
         return options
