@@ -35,9 +35,8 @@ package final class TunnelStream {
     package func respond(_ head: HeaderBlock, end: Bool) {
         guard let owner else { return }
         isAnswered = true
-        owner.http2?.respond(id, head, end: end)
-        // A refused client may never end its half: RFC 9113 8.1 lets a server close it after a complete answer.
-        if end { owner.http2?.reset(id, code: HTTP2Engine.ErrorCode.noError) }
+        if end { sink = RefusedStream(self) }
+        owner.http2?.respond(id, head, end: false)
         owner.markForOutput()
     }
 

@@ -16,28 +16,26 @@ package enum HTTP1FieldKind: UInt8, Sendable, CaseIterable {
         func named(_ text: StaticString, _ kind: HTTP1FieldKind) -> HTTP1FieldKind? {
             bytes.hold(text, at: start, end: end) ? kind : nil
         }
-        switch end - start {
-        case 2: return named("te", .te) ?? .other
-        case 4: return named("host", .host) ?? named("date", .date) ?? .other
-        case 6: return named("server", .server) ?? named("expect", .expect) ?? .other
-        case 7: return named("upgrade", .upgrade) ?? named("trailer", .trailer) ?? .other
-        case 10:
-            return named("connection", .connection) ?? named("user-agent", .userAgent) ?? named(
-                "keep-alive", .keepAlive)
-                ?? .other
-        case 12: return named("x-request-id", .xRequestID) ?? named("proxy-status", .proxyStatus) ?? .other
-        case 14: return named("content-length", .contentLength) ?? .other
-        case 15: return named("x-forwarded-for", .xForwardedFor) ?? .other
-        case 16: return named("proxy-connection", .proxyConnection) ?? .other
-        case 17:
-            return named("transfer-encoding", .transferEncoding) ?? named("x-forwarded-proto", .xForwardedProto)
-                ?? .other
-        case 18: return named("proxy-authenticate", .proxyAuthenticate) ?? .other
-        case 19: return named("proxy-authorization", .proxyAuthorization) ?? .other
-        case 23: if let kind = named("x-forwarded-client-cert", .xForwardedClientCert) { return kind }
-        case 29: if let kind = named("x-envoy-upstream-service-time", .upstreamServiceTime) { return kind }
-        default: break
-        }
+        let known: HTTP1FieldKind? =
+            switch end - start {
+            case 2: named("te", .te)
+            case 4: named("host", .host) ?? named("date", .date)
+            case 6: named("server", .server) ?? named("expect", .expect)
+            case 7: named("upgrade", .upgrade) ?? named("trailer", .trailer)
+            case 10:
+                named("connection", .connection) ?? named("user-agent", .userAgent) ?? named("keep-alive", .keepAlive)
+            case 12: named("x-request-id", .xRequestID) ?? named("proxy-status", .proxyStatus)
+            case 14: named("content-length", .contentLength)
+            case 15: named("x-forwarded-for", .xForwardedFor)
+            case 16: named("proxy-connection", .proxyConnection)
+            case 17: named("transfer-encoding", .transferEncoding) ?? named("x-forwarded-proto", .xForwardedProto)
+            case 18: named("proxy-authenticate", .proxyAuthenticate)
+            case 19: named("proxy-authorization", .proxyAuthorization)
+            case 23: named("x-forwarded-client-cert", .xForwardedClientCert)
+            case 29: named("x-envoy-upstream-service-time", .upstreamServiceTime)
+            default: nil
+            }
+        if let known { return known }
         guard end - start > 8, bytes.hold("x-envoy-", at: start, end: start + 8) else { return .other }
         return .xEnvoy
     }

@@ -66,6 +66,10 @@ class Channel: EventHandler {
     /// Ends both directions now; the receiver hears nothing more.
     func abort() {}
 
+    /// Ends both directions once what is queued has left, so that the far end sees where it was cut off; the receiver hears
+    /// nothing more.
+    func cut() { abort() }
+
     /// Called by subclasses when output has left.
     final func outputLeft() {
         guard wantsDrained, output.count <= Self.lowWater else { return }

@@ -114,7 +114,9 @@ final class HTTPSession: EventHandler, ChannelReceiver, HTTP1RequestDelegate {
         case .head:
             guard phase == .idle else { return }
             refuseUnread(408, .requestInvalid, "the request's head did not come in \(Int(Self.headSeconds)) s")
-        case .closing: abort()
+        case .closing:
+            channel.abort()
+            release()
         case nil: break
         }
     }
@@ -224,7 +226,7 @@ final class HTTPSession: EventHandler, ChannelReceiver, HTTP1RequestDelegate {
     /// Cuts the client off: it must not take what it has for a whole answer.
     func abort() {
         guard phase != .closed else { return }
-        channel.abort()
+        channel.cut()
         release()
     }
 

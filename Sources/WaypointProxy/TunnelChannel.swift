@@ -13,6 +13,8 @@ final class TunnelChannel: Channel, TunnelSink, TunnelWaiter {
     /// The stream's source said "later": it has to be resumed.
     private var isDeferred = false
     private var hasSaidEnd = false
+    /// Nobody is left to make more output; the stream is reset behind it.
+    private var isCut = false
     // What a client-side channel dials with.
     private let key: TunnelKey?
     private let authority: SocketAddress?
@@ -67,9 +69,7 @@ final class TunnelChannel: Channel, TunnelSink, TunnelWaiter {
         }
         self.stream = stream
         phase = .opening
-        let deadline = Deadline(owner: self, kind: 0)
-        deadline.arm(loop.deadlines(seconds: TunnelConnection.stepLimit), now: loop.now)
-        self.deadline = deadline
+        arm()
     }
 
     func tunnelUnavailable(_ failure: TunnelFailure) {
@@ -79,6 +79,7 @@ final class TunnelChannel: Channel, TunnelSink, TunnelWaiter {
     }
 
     override func expired(_ kind: UInt8) {
+        if isCut { return abort() }
         guard phase == .opening else { return }
         close(TunnelFailure(.tunnelTimeout, "the peer did not answer the CONNECT in time", isBeforeRequest: true))
     }
@@ -104,6 +105,23 @@ final class TunnelChannel: Channel, TunnelSink, TunnelWaiter {
         let stream = self.stream
         self.stream = nil
         stream?.abandon()
+    }
+
+    override func cut() {
+        guard phase == .open, pending > 0 else { return abort() }
+        isCut = true
+        receiver = nil
+        arm()
+        if isDeferred {
+            isDeferred = false
+            stream?.resume()
+        }
+    }
+
+    private func arm() {
+        let deadline = Deadline(owner: self, kind: 0)
+        deadline.arm(loop.deadlines(seconds: TunnelConnection.stepLimit), now: loop.now)
+        self.deadline = deadline
     }
 
     private func close(_ failure: TunnelFailure?) {
@@ -148,6 +166,7 @@ final class TunnelChannel: Channel, TunnelSink, TunnelWaiter {
             return .later
         }
         guard let start = output.start, pending > 0 else {
+            if isCut { return .broken }
             if isEnding {
                 hasSaidEnd = true
                 return .end
