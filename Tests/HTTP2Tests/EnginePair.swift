@@ -26,8 +26,12 @@ final class RecordingDelegate: HTTP2Delegate {
         Unmanaged<Source>.fromOpaque(context).takeUnretainedValue()
     }
 
+    // Streams point to their sources without owning them.
+    private var kept: [Source] = []
+
     func makeSource() -> (Source, UnsafeMutableRawPointer) {
         let source = Source()
+        kept.append(source)
         return (source, Unmanaged.passUnretained(source).toOpaque())
     }
 
