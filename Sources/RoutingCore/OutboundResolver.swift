@@ -247,7 +247,9 @@ struct OutboundResolver<Recorder: DecisionRecorder> {
     private func nextHop(to upstream: Upstream, port: UInt16) throws(Refusal) -> OutboundRoute.NextHop {
         // Read through the class: a copy of all fields costs twenty reference counts.
         let workload = upstream.workload
-        if workload.fields.addresses.contains(upstream.dialled) { return .address(SocketAddress(upstream.dialled, port)) }
+        if workload.fields.addresses.contains(upstream.dialled) {
+            return .address(SocketAddress(upstream.dialled, port))
+        }
         var best: IPAddress?
         for ip in workload.fields.addresses {
             switch upstream.service?.fields.ipFamilies {

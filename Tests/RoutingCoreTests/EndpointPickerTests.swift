@@ -95,6 +95,16 @@ import Testing
         }
     }
 
+    @Test func aLeadingNetworkOutweighsAllTheRest() {
+        let source = Self.endpoint("source", region: "far-reg", zone: "far-zone")
+        let near = Self.endpoint("near", network: "other-net", region: "far-reg", zone: "far-zone")
+        let picker = Self.picker(.failover, source, [.network, .region, .zone])
+        #expect(picker.candidates(in: [near] + Self.endpoints.prefix(1)).map(\.workload.fields.name) == ["match"])
+        // Not so where the network is not what the list begins with.
+        let late = Self.picker(.failover, source, [.region, .network])
+        #expect(late.candidates(in: [near] + Self.endpoints.prefix(1)).map(\.workload.fields.name) == ["near"])
+    }
+
     @Test func emptyRegionsAreEqual() {
         let source = Self.endpoint("source", region: "", zone: "")
         let picker = Self.picker(.strict, source, [.region])

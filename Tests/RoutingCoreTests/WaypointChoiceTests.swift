@@ -105,6 +105,26 @@ import Testing
                 Fixture.service("web", ["127.0.0.3"]) { $0.waypoint = Fixture.waypoint(at: "127.0.0.10") }
             ], source: waypointWorkload),
         Case(
+            "the source is the waypoint under another uid", to: "127.0.0.2:80", "TCP 127.0.0.2:80",
+            workloads: [
+                Fixture.workload("server", ["127.0.0.2"]) { $0.waypoint = Fixture.waypoint(at: "127.0.0.10") },
+                waypointWorkload,
+            ],
+            source: Fixture.workload("entry", ["127.0.0.10"]) {
+                $0.uid = "cluster1/networking.istio.io/WorkloadEntry/ns1/entry"
+                $0.serviceAccount = "waypoint"
+            }),
+        Case(
+            "the source shares the waypoint's address, not its identity", to: "127.0.0.2:80",
+            "HBONE 127.0.0.10:15008 auth 127.0.0.2:80",
+            workloads: [
+                Fixture.workload("server", ["127.0.0.2"]) { $0.waypoint = Fixture.waypoint(at: "127.0.0.10") },
+                waypointWorkload,
+            ],
+            source: Fixture.workload("entry", ["127.0.0.10"]) {
+                $0.uid = "cluster1/networking.istio.io/WorkloadEntry/ns1/entry"
+            }),
+        Case(
             "IPv4 waypoint, dialled by IPv6", to: "[ff06::c3]:80", "HBONE 127.0.0.10:15008 auth [ff06::c3]:80",
             workloads: [
                 OutboundDecisionTests.hbone("server", ["ff06::c3"]) {
