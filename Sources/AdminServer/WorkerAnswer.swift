@@ -10,6 +10,8 @@ package struct WorkerAnswer: Sendable {
     package var streams: UInt64 = 0
     /// Requests answered since the start; nil where there are none to count.
     package var requests: UInt64?
+    /// Application connections open now, by pod (`namespace/name`).
+    package var podConnections: [String: UInt64] = [:]
     package var traffic = TrafficSnapshot()
     /// The newest refusals, newest first; 100 are enough.
     package var refusals: [Refusal] = []

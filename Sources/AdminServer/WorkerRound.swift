@@ -53,6 +53,11 @@ struct WorkerRound: Sendable {
     /// All workers' counters. Those of a silent worker are its last known, so that no counter ever falls.
     var traffic: TrafficSnapshot { TrafficSnapshot(merging: known.map(\.traffic)) }
 
+    /// Application connections open in a pod, over all workers.
+    func connections(ofPod pod: String) -> UInt64 {
+        known.reduce(0) { $0 + ($1.podConnections[pod] ?? 0) }
+    }
+
     /// Requests answered; nil when no worker counts any.
     var requests: UInt64? {
         let counts = known.compactMap(\.requests)
@@ -69,6 +74,9 @@ extension StatusReport {
     /// Fills in what the workers say.
     mutating func add(_ round: WorkerRound) {
         workers = round.statuses
+        for index in pods.indices {
+            pods[index].connections = round.connections(ofPod: "\(pods[index].namespace)/\(pods[index].name)")
+        }
         let sums = round.traffic
         traffic.connectionsOpened = sums.opened
         traffic.connectionsClosed = sums.closed

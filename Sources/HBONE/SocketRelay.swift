@@ -301,8 +301,10 @@ package final class SocketRelay: EventHandler, TunnelSink {
         case .waiting:
             deadline = nil
             if let owner, bytesOut == 0, pendingCount == 0, backlog.isEmpty {
-                owner.relayRefused(
-                    failure ?? TunnelFailure(.tunnelRefused, "the peer reset the stream (\(code)) before it answered"))
+                var refusal =
+                    failure ?? TunnelFailure(.tunnelRefused, "the peer reset the stream (\(code)) before it answered")
+                refusal.isUnprocessed = code == HTTP2Engine.ErrorCode.refusedStream
+                owner.relayRefused(refusal)
             } else {
                 finish(reset: true)
             }

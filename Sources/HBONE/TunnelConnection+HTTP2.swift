@@ -70,6 +70,7 @@ extension TunnelConnection: HTTP2Delegate {
     }
 
     package func http2SettingsChanged() {
+        awaitsSettings = false
         owner?.tunnelChanged(self)
     }
 }

@@ -34,6 +34,8 @@ package final class TunnelConnection: EventHandler {
     var sawHangup = false
     var isEnding = false
     var awaitsPong = false
+    /// The peer has not said yet how many streams it takes; until then one is opened and the others wait.
+    package internal(set) var awaitsSettings = true
     /// No new streams: GOAWAY came or went, or the connection is closing.
     package internal(set) var isClosedToNewStreams = false
     var stepDeadline: Deadline?
@@ -198,6 +200,7 @@ package final class TunnelConnection: EventHandler {
     /// How many more streams may be opened now.
     package func room(limit: Int) -> Int {
         guard phase == .open, !isClosedToNewStreams, let http2 else { return 0 }
+        if awaitsSettings { return max(0, 1 - streamCount) }
         return max(0, min(limit, http2.peerConcurrentStreams) - streamCount)
     }
 

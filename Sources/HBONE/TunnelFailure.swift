@@ -9,6 +9,8 @@ package struct TunnelFailure: Error, Sendable, Hashable, CustomStringConvertible
     package var status: Int?
     /// The stage before the peer could see any byte of the application: another endpoint may be tried.
     package var isBeforeRequest: Bool
+    /// The peer has said that it did not look at the stream (RFC 9113 8.7): the same may be asked again elsewhere.
+    package var isUnprocessed = false
 
     package init(_ reason: Reason, _ description: String, status: Int? = nil, isBeforeRequest: Bool = false) {
         self.reason = reason

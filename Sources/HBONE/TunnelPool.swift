@@ -66,7 +66,7 @@ package final class TunnelPool {
             entry.lastFailure = nil
         }
         entry.waiters.append(waiter)
-        dialIfNeeded(entry)
+        if !entry.connections.contains(where: \.awaitsSettings) { dialIfNeeded(entry) }
     }
 
     /// The waiter has lost interest; it gets no call any more.

@@ -37,7 +37,8 @@ package final class TunnelPoolEntry: EventHandler, TunnelOwner {
         while !waiters.isEmpty, let connection = connectionWithRoom() {
             waiters.removeFirst().tunnelAvailable(connection)
         }
-        if !waiters.isEmpty { pool.dialIfNeeded(self) }
+        // A connection whose peer has not told its limit yet may take them all in a moment.
+        if !waiters.isEmpty, !connections.contains(where: \.awaitsSettings) { pool.dialIfNeeded(self) }
     }
 
     // MARK: - TunnelOwner
@@ -54,6 +55,7 @@ package final class TunnelPoolEntry: EventHandler, TunnelOwner {
         dialing.removeAll { $0 === connection }
         connections.removeAll { $0 === connection }
         if wasDialing, let failure { pool.failed(self, failure) }
+        if !waiters.isEmpty { serveWaiters() }
         pool.forgetIfUnused(self)
     }
 

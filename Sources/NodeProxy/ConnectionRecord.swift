@@ -18,6 +18,9 @@ struct ConnectionRecord {
     var isMutualTLS = false
     var series: TrafficTable.SeriesIndex?
     var policy = ""
+    /// What the metrics have of it so far.
+    var countedFromSocket: UInt64 = 0
+    var countedToSocket: UInt64 = 0
 
     init(direction: Direction, acceptedAt: UInt64, source: SocketAddress, destination: SocketAddress) {
         self.direction = direction
@@ -59,10 +62,9 @@ struct ConnectionRecord {
         record.hboneAddress = authority
         record.service = service?.fields.hostname ?? ""
         if let outcome {
-            // Both views are this proxy's own: what it sent towards the destination, and what it got back; inbound
-            // the application's side is the destination.
-            record.bytesSent = direction == .outbound ? outcome.bytesFromSocket : outcome.bytesFromSocket
-            record.bytesReceived = direction == .outbound ? outcome.bytesToSocket : outcome.bytesToSocket
+            // This proxy's own view: from the application's socket goes out, to it comes in.
+            record.bytesSent = outcome.bytesFromSocket
+            record.bytesReceived = outcome.bytesToSocket
         }
         record.duration = now &- acceptedAt
         if let failure {

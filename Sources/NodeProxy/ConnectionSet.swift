@@ -6,6 +6,9 @@ class SiteConnection {
 
     /// Ends it now, with RST towards the application.
     func cut(_ failure: TunnelFailure) {}
+
+    /// Adds what it has moved so far to the metrics.
+    func countBytes() {}
 }
 
 /// The live connections of a site, with constant-time insertion and removal.

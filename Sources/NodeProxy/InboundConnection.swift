@@ -59,7 +59,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
             record.policy = policy ?? ""
             worker.opened(&record)
             stream.respond(TunnelHeaders.refused(status: status, reason: failure.reason, policy: policy), end: true)
-            worker.closed(record, nil, failure)
+            worker.closed(&record, nil, failure)
         }
 
         guard let identity = connection.peer?.identity else { return stream.reset() }
@@ -146,7 +146,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
             record.policy = refusal.policy ?? ""
             Kernel.resetOnClose(socket.number)
             worker.closed(
-                record, nil,
+                &record, nil,
                 TunnelFailure(refusal.reason, "connection closed due to policy rejection: \(refusal.detail)"))
         case .allowed(let authorized):
             let inbound = InboundConnection(site: site, record: record, authorized: authorized)
@@ -166,6 +166,14 @@ final class InboundConnection: SiteConnection, RelayOwner {
         }
     }
 
+    override func countBytes() {
+        if let bytes = relay?.bytes {
+            site.worker.count(&record, fromSocket: bytes.fromSocket, toSocket: bytes.toSocket)
+        } else if let bytes = plain?.bytes {
+            site.worker.count(&record, fromSocket: bytes.toSocket, toSocket: bytes.fromSocket)
+        }
+    }
+
     // MARK: - RelayOwner
 
     func relayOpened(head: HeaderBlock?) {
@@ -181,6 +189,11 @@ final class InboundConnection: SiteConnection, RelayOwner {
     }
 
     func relayEnded(_ outcome: RelayOutcome) {
+        var outcome = outcome
+        if plain != nil {
+            // A plain relay counts from its downstream, which here is the client and not the application.
+            swap(&outcome.bytesFromSocket, &outcome.bytesToSocket)
+        }
         end(outcome, outcome.failure)
     }
 
@@ -191,7 +204,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
         plain = nil
         stream = nil
         site.connections.remove(self)
-        site.worker.closed(record, outcome, failure)
+        site.worker.closed(&record, outcome, failure)
     }
 }
 

@@ -99,7 +99,9 @@ final class NodeWorker {
     private func answer() -> WorkerAnswer {
         var answer = WorkerAnswer()
         for site in pods.values {
+            site.countBytes()
             let counts = site.counts
+            answer.podConnections[site.location.pod] = UInt64(counts.connections)
             answer.connections += UInt64(counts.connections)
             answer.tunnels += UInt64(counts.tunnels)
             answer.streams += UInt64(counts.streams)
@@ -135,20 +137,27 @@ final class NodeWorker {
     }
 
     /// A connection ended, well or badly: metrics, access log, and the ring when it was refused.
-    func closed(_ record: ConnectionRecord, _ outcome: RelayOutcome?, _ failure: TunnelFailure?) {
+    func closed(_ record: inout ConnectionRecord, _ outcome: RelayOutcome?, _ failure: TunnelFailure?) {
         if let series = record.series {
-            if let outcome {
-                let request = record.direction == .outbound ? outcome.bytesFromSocket : outcome.bytesToSocket
-                let response = record.direction == .outbound ? outcome.bytesToSocket : outcome.bytesFromSocket
-                traffic.received(Int(request), series)
-                traffic.sent(Int(response), series)
-            }
+            if let outcome { count(&record, fromSocket: outcome.bytesFromSocket, toSocket: outcome.bytesToSocket) }
             traffic.closed(series, flag: failure.map { ResponseFlag($0.reason) } ?? .none)
         }
         if let failure { remember(record, failure) }
         if log.isEnabled(.info, .access) || failure != nil {
             log.complete(record.access(outcome, failure: failure, now: loop.now), now: Kernel.realtimeNow())
         }
+    }
+
+    /// Adds what a connection has moved since it was last counted, so that a long one shows while it lives.
+    func count(_ record: inout ConnectionRecord, fromSocket: UInt64, toSocket: UInt64) {
+        guard let series = record.series else { return }
+        let up = Int(fromSocket &- record.countedFromSocket)
+        let down = Int(toSocket &- record.countedToSocket)
+        record.countedFromSocket = fromSocket
+        record.countedToSocket = toSocket
+        // "received" is the direction of the request, whoever reports.
+        traffic.received(record.direction == .outbound ? up : down, series)
+        traffic.sent(record.direction == .outbound ? down : up, series)
     }
 
     /// A connection refused before it was counted.

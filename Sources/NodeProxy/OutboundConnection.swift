@@ -19,6 +19,7 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
     private var plain: PlainRelay?
     private var excluded: [String] = []
     private var attempts = 1
+    private var repeats = 0
     private var isOver = false
 
     private init(
@@ -116,12 +117,21 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         relayRefused(failure)
     }
 
+    override func countBytes() {
+        guard let bytes = relay?.bytes ?? plain?.bytes else { return }
+        site.worker.count(&record, fromSocket: bytes.fromSocket, toSocket: bytes.toSocket)
+    }
+
     // MARK: - RelayOwner
 
     func relayOpened(head: HeaderBlock?) {}
 
     func relayRefused(_ failure: TunnelFailure) {
         guard !isOver else { return }
+        if failure.isUnprocessed, repeats < 2 {
+            repeats += 1
+            return checkout()
+        }
         if plain == nil, mayRetry(failure), let next = nextRoute() {
             attempts += 1
             route = next
@@ -165,6 +175,6 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         relay = nil
         plain = nil
         site.connections.remove(self)
-        site.worker.closed(record, outcome, failure)
+        site.worker.closed(&record, outcome, failure)
     }
 }

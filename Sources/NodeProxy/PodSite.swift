@@ -72,6 +72,11 @@ final class PodSite: TunnelDialer {
         }
     }
 
+    /// Brings the metrics of the live connections up to now.
+    func countBytes() {
+        connections.forEach { $0.countBytes() }
+    }
+
     func drain() {
         for listener in listeners { listener.close() }
         listeners = []
