@@ -28,4 +28,4 @@ def pytest_runtest_makereport(item, call):
         return
     for value in getattr(item, "funcargs", {}).values():
         for daemon in getattr(value, "daemons", {}).values():
-            report.sections.append((f"log of {daemon.name}", "\n".join(daemon.text().splitlines()[-60:])))
+            report.sections.append((f"log of {daemon.name}", "\n".join(daemon.text().splitlines()[-25:])))

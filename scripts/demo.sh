@@ -160,6 +160,9 @@ done
 pod client 1 10; pod intruder 1 11
 pod server-v1 2 10; pod server-v2 2 11; pod plain 2 12; pod waypoint 2 20
 for name in server-v1 server-v2 plain; do application "$name"; done
+for name in server-v1 server-v2 plain; do
+    eventually "$name listens" inside "$name" curl -fsS --max-time 1 http://127.0.0.1:8080/
+done
 count_connections
 
 # --- what the mesh is told --------------------------------------------------------------------------------------------

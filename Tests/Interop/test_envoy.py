@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from support.netns import receive
 from support.servers import blocks, digest_of
 from support.waiting import wait_for
 
@@ -35,7 +36,7 @@ def upload(pod, address, size=BULK):
         for block in blocks(size):
             connection.sendall(block)
         connection.shutdown(socket.SHUT_WR)
-        assert connection.recv(64, socket.MSG_WAITALL).decode() == digest_of(size)
+        assert receive(connection, 64).decode() == digest_of(size)
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_our_pool_respects_the_stream_limit_of_envoy(mesh, envoy):
             connection.settimeout(10)
             connection.sendall(b"%04d" % index)
         for index, connection in enumerate(connections):
-            assert connection.recv(4, socket.MSG_WAITALL) == b"%04d" % index
+            assert receive(connection, 4) == b"%04d" % index
     finally:
         for connection in connections:
             connection.close()

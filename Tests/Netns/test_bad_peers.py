@@ -95,7 +95,7 @@ def test_unreachable_peer_is_a_bounded_refusal(own_mesh):
     mesh = own_mesh
     mesh.second.run(
         "nft", "-f", "-",
-        input="table inet zt_drop { chain f { type filter hook forward priority 0; tcp dport 15008 drop; } }\n")
+        input="table inet zt_drop {\n chain f {\n type filter hook forward priority 0\n tcp dport 15008 drop\n }\n}\n")
     result = mesh.world.client.curl(f"http://{mesh.world.server.ipv4}:8080/", seconds=20)
     assert result.returncode not in (0, 28), "28 is curl's own patience"
     line = mesh.one.wait_for_line('direction="outbound"', "error=")

@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from support.netns import receive
 from support.servers import blocks, digest_of
 from support.waiting import wait_for
 
@@ -45,7 +46,7 @@ def test_eight_uploads_and_eight_downloads_at_once(mesh):
             for block in blocks(size):
                 connection.sendall(block)
             connection.shutdown(socket.SHUT_WR)
-            return connection.recv(64, socket.MSG_WAITALL).decode()
+            return receive(connection, 64).decode()
 
     def download():
         digest, buffer = hashlib.sha256(), bytearray(1 << 20)

@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from support.netns import receive
 from support.servers import Server, blocks, digest_of
 from support.waiting import wait_for
 from support.world import PLAIN_VIP, VIP, VIP6
@@ -108,7 +109,7 @@ def test_half_close_towards_the_server(mesh, address):
         for block in blocks(size):
             connection.sendall(block)
         connection.shutdown(socket.SHUT_WR)
-        assert connection.recv(64, socket.MSG_WAITALL).decode() == digest_of(size)
+        assert receive(connection, 64).decode() == digest_of(size)
         assert connection.recv(1) == b""
 
 
@@ -125,7 +126,7 @@ def test_half_close_towards_the_client(mesh):
 
     with SpeaksFirst(mesh.world.server, 7001), mesh.world.client.connect(mesh.world.server.ipv4, 7001) as connection:
         connection.settimeout(10)
-        assert connection.recv(5, socket.MSG_WAITALL) == b"hello"
+        assert receive(connection, 5) == b"hello"
         assert connection.recv(1) == b""
         connection.sendall(b"x" * 100_000)
         connection.shutdown(socket.SHUT_WR)
@@ -137,7 +138,7 @@ def test_idle_connection_carries_bytes_later(mesh):
         connection.settimeout(10)
         for size in (1, 100, 70_000, 1):
             connection.sendall(b"y" * size)
-            assert connection.recv(size, socket.MSG_WAITALL) == b"y" * size
+            assert receive(connection, size) == b"y" * size
 
 
 @pytest.mark.parametrize("size", [pytest.param(1_000_000_000, id="1GB")])
@@ -147,7 +148,7 @@ def test_checksum_upload(mesh, size):
         for block in blocks(size):
             connection.sendall(block)
         connection.shutdown(socket.SHUT_WR)
-        assert connection.recv(64, socket.MSG_WAITALL).decode() == digest_of(size)
+        assert receive(connection, 64).decode() == digest_of(size)
 
 
 @pytest.mark.parametrize("size", [pytest.param(1_000_000_000, id="1GB")])

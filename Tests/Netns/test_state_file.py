@@ -1,11 +1,8 @@
 """The state file: live changes, broken edits, mistakes that name their line."""
 import json
-import subprocess
 
 import pytest
 
-from support import netns
-from support.programs import program
 from support.waiting import wait_for
 from support.world import VIP
 
@@ -99,12 +96,13 @@ def test_half_written_file_is_not_taken(own_mesh):
     ids=["unknown-key", "yaml"],
 )
 def test_a_wrong_file_at_start_names_line_and_key(bare, text, hint):
+    """The daemon says what is wrong and where, is not ready, and goes on once the file is good."""
     mesh = bare
     mesh.state_path.write_text(text)
-    result = subprocess.run(
-        netns.enter(mesh.first.netns, program("ztund"), "run", "--state", mesh.state_path, "--ca-dir", mesh.ca_dir,
-                    "--run-dir", mesh.folder / "run"),
-        capture_output=True, text=True, timeout=20)
-    assert result.returncode not in (0, -6, -4, -11)
-    for part in (str(mesh.state_path), *hint):
-        assert part in result.stderr + result.stdout
+    daemon = mesh.start_ztund(mesh.first, [mesh.world.client], ready=False)
+    line = daemon.wait_for_line("state", str(mesh.state_path), *hint)
+    assert "error" in line
+    wait_for(lambda: daemon.get(15021, "/healthz/ready")[0] == 500, "it is not ready")
+    assert hint[0] in wait_for(lambda: daemon.status()["state"]["lastError"], "status shows the error")
+    mesh.state.write(mesh.state_path)
+    wait_for(daemon.is_ready, "it is ready with the good file")

@@ -11,24 +11,24 @@ from .programs import program
 from .waiting import wait_for
 
 
-class NodeDaemon(Daemon):
-    """`ztund run` in a node's namespace."""
+class Program(Daemon):
+    """One of ours, in a network namespace, with its own addresses there."""
 
-    def __init__(self, node, folder, arguments, ready=True):
-        self.node = node
-        self.run_dir = pathlib.Path(folder) / f"run-{node.name}"
-        command = netns.enter(node.netns, program("ztund"), "run", "--run-dir", self.run_dir, *arguments)
-        super().__init__(f"ztund on {node.name}", command, pathlib.Path(folder) / f"ztund-{node.name}.log")
+    def __init__(self, name, namespace, folder, label, program_name, *arguments, ready=True):
+        self.namespace = namespace
+        self.run_dir = pathlib.Path(folder) / f"run-{label}"
+        command = netns.enter(namespace, program(program_name), "run", "--run-dir", self.run_dir, *arguments)
+        super().__init__(name, command, pathlib.Path(folder) / f"{program_name}-{label}.log")
         if ready:
             try:
-                wait_for(self.is_ready, f"{self.name} is ready: {self.log}", 15)
+                wait_for(self.is_ready, f"{self.name} is ready", 15)
             except AssertionError as error:
                 self.kill()
                 raise AssertionError(f"{error}\n{self.text()[-3000:]}") from None
 
     def get(self, port, path, host="127.0.0.1", headers=None):
-        """(status, body) of a GET to one of the daemon's own addresses on the node."""
-        with netns.inside(self.node.netns):
+        """(status, body) of a GET to one of the program's own addresses."""
+        with netns.inside(self.namespace):
             connection = http.client.HTTPConnection(host, port, timeout=3)
             connection.connect()
         with contextlib.closing(connection):
@@ -64,6 +64,14 @@ class NodeDaemon(Daemon):
         result = self.ztun("status", "-o", "json", check=False)
         return json.loads(result.stdout)
 
+
+class NodeDaemon(Program):
+    """`ztund run` in a node's namespace."""
+
+    def __init__(self, node, folder, arguments, ready=True):
+        self.node = node
+        super().__init__(f"ztund on {node.name}", node.netns, folder, node.name, "ztund", *arguments, ready=ready)
+
     def pod_status(self, pod):
         """The status entry of one pod, or None."""
         key = (pod.namespace, pod.name)
@@ -79,27 +87,14 @@ class NodeDaemon(Daemon):
         return wait_for(reached, f"{pod.name} is {' or '.join(states)} on {self.node.name}", seconds)
 
 
-class WaypointDaemon(Daemon):
+class WaypointDaemon(Program):
     """`ztun-waypoint run` in its pod's namespace."""
 
     def __init__(self, pod, folder, arguments):
         self.pod = pod
-        self.run_dir = pathlib.Path(folder) / f"run-{pod.name}"
-        command = netns.enter(
-            pod.netns, program("ztun-waypoint"), "run", "--run-dir", self.run_dir,
-            "--workload", f"{pod.namespace}/{pod.name}", *arguments,
-        )
-        super().__init__(f"ztun-waypoint in {pod.name}", command, pathlib.Path(folder) / f"waypoint-{pod.name}.log")
-        try:
-            wait_for(self._listens, f"{self.name} listens", 15)
-        except AssertionError as error:
-            self.kill()
-            raise AssertionError(f"{error}\n{self.text()[-3000:]}") from None
-
-    def _listens(self):
-        assert self.alive(), f"ended with {self.process.returncode}"
-        self.pod.connect(self.pod.ipv4, 15008, seconds=1).close()
-        return True
+        super().__init__(
+            f"ztun-waypoint in {pod.name}", pod.netns, folder, pod.name, "ztun-waypoint",
+            "--workload", f"{pod.namespace}/{pod.name}", *arguments)
 
 
 class Mesh:

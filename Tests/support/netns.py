@@ -1,6 +1,7 @@
 """Network namespaces: two or more nodes joined by a wire, pods behind them, sockets and processes inside."""
 import contextlib
 import ctypes
+import itertools
 import os
 import pathlib
 import re
@@ -58,6 +59,14 @@ def _sysctl(namespace, settings):
             path = pathlib.Path("/proc/sys/net") / key
             if path.exists():
                 path.write_text(value)
+
+
+def receive(connection, count):
+    """Exactly `count` bytes, or what came before the end. (MSG_WAITALL does not wait on a socket with a timeout.)"""
+    data = bytearray()
+    while len(data) < count and (part := connection.recv(count - len(data))):
+        data += part
+    return bytes(data)
 
 
 class Pod:
@@ -158,8 +167,11 @@ class Wire:
 class Network:
     """Two nodes with a wire between them. Use as a context: everything is removed at the end."""
 
+    _count = itertools.count()
+
     def __init__(self, label="t"):
-        self.prefix = f"zt-{label}{os.getpid()}-"
+        # The process and a number: runs side by side, and two networks of one run, do not meet.
+        self.prefix = f"zt-{label}{os.getpid()}-{next(self._count)}-"
         self.nodes = []
         self._names = []
 
