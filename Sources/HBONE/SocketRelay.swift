@@ -202,8 +202,9 @@ package final class SocketRelay: EventHandler, TunnelSink {
             self.stream = nil
             isTunnelClosed = true
             stream?.abandon()
-            let detail = head.text("proxy-status").map { ": \($0.prefix(512).debugDescription)" } ?? ""
-            return refuse(TunnelFailure(.tunnelRefused, "http status: \(status)\(detail)", status: status))
+            let said = PeerReason(head)
+            let text = said.details.isEmpty ? "http status: \(status)" : "http status: \(status): \(said.details)"
+            return refuse(TunnelFailure(said.reason ?? .tunnelRefused, text, status: status))
         }
         phase = .open
         owner?.relayOpened(head: head)
