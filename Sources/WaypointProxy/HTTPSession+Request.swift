@@ -134,6 +134,7 @@ extension HTTPSession: L7Fields {
         let writer = worker.writer
         phase = .exchanging
         exchange.requestSent = true
+        (exchange.reason, exchange.detail) = (nil, "")
         upstream.parser.expect(answerTo: head.method)
         writer.writeRequestLine(of: head, path: exchange.path)
         let hasOwnAuthority = head.path != head.target && !head.authority.isEmpty
@@ -141,6 +142,9 @@ extension HTTPSession: L7Fields {
             writer.write("host: ")
             head.block.withBytes(head.authority) { writer.write($0) }
             writer.write("\r\n")
+        } else if head.minorVersion == 0, head.block.field(.host) == nil {
+            // HTTP/1.1 demands what HTTP/1.0 need not say.
+            writer.writeField("host", destination.service?.fields.hostname ?? destination.address.description)
         }
         writer.writeFields(
             of: head.block, except: hasOwnAuthority ? Self.droppedWithHost : Self.droppedFromRequest)

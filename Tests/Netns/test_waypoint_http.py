@@ -443,6 +443,7 @@ def test_http10(client):
     tunnel.send("GET /app HTTP/1.0\n\n")
     status, fields, body = tunnel.response()
     assert (status, fields["connection"], json.loads(body)["server"]) == (200, ["close"], "v1")
+    assert dict(json.loads(body)["fields"])["host"] == "shop.default.svc.cluster.local"
     assert tunnel.rest() == b""
 
 
