@@ -44,7 +44,7 @@ eventually() {
 # from POD URL [CURL ARGUMENTS]: prints the command and what came back
 from() {
     local pod=$1 url=$2; shift 2
-    show "$pod\$ curl $* $url"
+    show "$pod\$ curl${*:+ ${*@Q}} $url"
     inside "$pod" curl -gsS --max-time 5 "$@" "$url" | sed 's/^/    /'
 }
 
@@ -243,7 +243,8 @@ if inside intruder curl -gsS --max-time 5 http://10.62.2.10:8080/ 2>&1 | sed 's/
 fi
 eventually "node2 logs the refusal" grep -q 'no-intruders' "$work/ztund-2.log"
 show "node2's access log:"
-grep 'no-intruders' "$work/ztund-2.log" | tail -n 1 | tr ' \t' '\n\n' | grep -E '^(src|dst)\.(addr|identity)|^direction|^reason|^policy' | sed 's/^/    /'
+grep 'no-intruders' "$work/ztund-2.log" | tail -n 1 \
+    | grep -oE '(src\.addr|src\.identity|dst\.addr|dst\.identity|error|reason|policy)=("[^"]*"|[^[:space:]]+)' | sed 's/^/    /'
 
 say "8. What the programs say of themselves"
 for node in 1 2; do show "node$node\$ ztun status"; "$bin/ztun" status --run-dir "$work/run$node" | sed 's/^/    /'; done

@@ -10,7 +10,7 @@ routes:
 - service: default/through-waypoint.default.svc.cluster.local
   rules:
   - name: header
-    matches: [{path: {prefix: /api}, headers: {x-user: tester}}]
+    matches: [{path: {prefix: /api}, method: GET, headers: {x-user: tester}}]
     backends: [{workload: default/server, port: 8082}]
   - name: nowhere
     matches: [{path: {prefix: /nowhere}}]
