@@ -1,11 +1,12 @@
 """The manifests are valid against the schemas of Kubernetes and agree with each other and with the programs."""
 import pathlib
+import subprocess
 
 import pytest
 import yaml
 import kubernetes_validate
 
-from support.programs import ROOT
+from support.programs import ROOT, program
 
 FILES = sorted((ROOT / "deploy").glob("*.yaml"))
 DOCUMENTS = [
@@ -64,3 +65,16 @@ def test_the_image_has_what_the_programs_need():
     for package in ("libssl3t64", "libnghttp2-14", "libyaml-0-2", "nftables"):
         assert package in text
     assert pathlib.Path(ROOT / "deploy/Dockerfile").read_text().count("trixie") == 2
+
+
+def test_ztund_takes_the_configuration_of_the_daemonset(tmp_path):
+    """The keys are right: what it complains of is the missing state file, which comes from the cluster."""
+    (config,) = [document for document in documents("ConfigMap") if document["metadata"]["name"] == "ztund"]
+    text = config["data"]["config.yaml"].replace("/run/ztun", str(tmp_path / "run")).replace("/var/lib", str(tmp_path))
+    (tmp_path / "config.yaml").write_text(text)
+    result = subprocess.run(
+        [program("ztund"), "run", "--config", tmp_path / "config.yaml", "--admin-address", "127.0.0.1:0",
+         "--metrics-address", "127.0.0.1:0", "--readiness-address", "127.0.0.1:0"],
+        capture_output=True, text=True, timeout=20)
+    assert result.returncode != 0
+    assert "/etc/ztun/state/state.yaml" in result.stderr, result.stderr

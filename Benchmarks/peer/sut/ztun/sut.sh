@@ -23,6 +23,14 @@ node1()    { node node1 "$PB_NS_NODE1" client "$PB_NS_CLIENT" "$@"; }
 node2()    { node node2 "$PB_NS_NODE2" server "$PB_NS_SERVER" "$@"; }
 waypoint() { launch waypoint "$PB_NS_WAYPOINT" "$ZTUN_BIN/ztun-waypoint" run "${ARGS[@]}" --run-dir "$PB_RUN/waypoint.run" \
   --routes "$PB_RUN/ztun-routes.yaml" --workload "$PB_NSNAME/waypoint" --address "[::]:$PB_PORT_HBONE"; }
+# The bench takes the first answer for readiness; before the pod is captured that answer would come past us.
+captured() { # node-netns
+  for _ in $(seq 200); do
+    nsenter --net=/var/run/netns/"$1" -- curl -fsS -m 1 http://127.0.0.1:15021/healthz/ready >/dev/null 2>&1 && return 0
+    sleep 0.05
+  done
+  echo "ztun: not ready, see $PB_RUN" >&2; return 1
+}
 case $1 in
 start) V=${2:-hbone} C=${3:-1}; reset_run; world
   case $V in waypoint) common TCP;; waypoint-only) [ "${UPSTREAM:-hbone}" = plain ] && common TCP || common HBONE;; *) common HBONE;; esac
@@ -35,6 +43,8 @@ start) V=${2:-hbone} C=${3:-1}; reset_run; world
     server-only)    node2;;
     waypoint-only)  waypoint;;
     *) echo "unknown variant $V" >&2; exit 2;;
-  esac;;
+  esac
+  case $V in server-only|waypoint-only) ;; *) captured "$PB_NS_NODE1";; esac
+  case $V in hbone*|waypoint-hbone|server-only) captured "$PB_NS_NODE2";; esac;;
 stop) stop_all;;
 esac
