@@ -16,6 +16,5 @@ trap 'exit 130' INT TERM
 if [ $# -gt 0 ]; then ./bench.sh "$@"; exit; fi
 base=(--pin --reps "${REPS:-3}" --secs "${SECS:-1.5}")
 ./bench.sh core direct envoy:hbone@1 ztun:hbone@1 "${base[@]}" --base envoy:hbone@1
-./bench.sh conn envoy:hbone-nopool@1 ztun:hbone-nopool@1 "${base[@]}" --base envoy:hbone-nopool@1
 ./bench.sh rr envoy:waypoint@1 ztun:waypoint@1 "${base[@]}" --base envoy:waypoint@1
 ./bench.sh mem envoy:hbone@1 ztun:hbone@1 --reps 1

@@ -1,6 +1,7 @@
 #!/bin/bash
 # ztund on both nodes and ztun-waypoint, from $ZTUN_BIN. start VARIANT WORKERS
-#  hbone         captured -> HBONE -> server (pooled)           hbone-nopool  one tunnel, one full handshake per connection
+#  hbone         captured -> HBONE -> server (pooled)           hbone-nopool  a tunnel per connection, used again when it
+#                ended: NOT one handshake each, so it is no counterpart of envoy:hbone-nopool
 #  waypoint      captured -> HBONE -> waypoint -> plain server  waypoint-hbone  ... -> HBONE -> node2 -> server
 #  client-only | server-only | client-wp-only | waypoint-only   one role, for mixed runs through sut/mix
 # Capture is ztund's own (nft in the pod), as a user has it; the access log is off, as Envoy's is.
