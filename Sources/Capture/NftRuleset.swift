@@ -27,12 +27,23 @@ package enum NftRuleset {
             "meta mark \(application) ct mark set \(application)",
             "ct mark \(application) ct direction reply meta mark set \(application)",
         ]
+        // Tunnels are neither redirected nor answered by mark, so they need no conntrack entry, and a lookup per packet
+        // is a tenth of their kernel cost. A peer's port alone proves nothing (anybody may send from port 15008): what
+        // comes from there is left out only where the socket it belongs to is ours.
+        let tunnel = CapturePort.tunnel
+        let untrackedIn = ["tcp dport \(tunnel) notrack", "tcp sport \(tunnel) socket mark \(peer) notrack"]
+        let untrackedOut = [
+            "meta mark \(peer) tcp sport \(tunnel) notrack",
+            "meta mark \(peer) tcp dport \(tunnel) tcp sport != { \(CapturePort.outbound), \(CapturePort.inbound) } notrack",
+        ]
         return """
             add table \(table)
             delete table \(table)
             table \(table) {
             \(chain("inbound", "type nat hook prerouting priority -100", inbound))
             \(chain("outbound", "type nat hook output priority -100", outbound))
+            \(chain("untracked_in", "type filter hook prerouting priority -300", untrackedIn))
+            \(chain("untracked_out", "type filter hook output priority -300", untrackedOut))
             \(chain("replies", "type route hook output priority -150", replies))
             }
 

@@ -126,9 +126,12 @@ package final class SocketRelay: EventHandler, TunnelSink {
         if !readiness.isDisjoint(with: [.peerClosed, .hungUp, .failed]) { sawHangup = true }
         if !readiness.isDisjoint(with: [.readable, .peerClosed, .hungUp, .failed]) {
             isReadable = true
+            if readiness.contains(.failed), phase == .open {
+                // Not left to the next read: a stream without credit is not pulled, and its peer would never learn.
+                let code = Kernel.pendingError(fd)
+                if code != 0 { return socketBroke(code) }
+            }
             if phase == .open, !sourceEnded { stream?.resume() }
-            // Nobody pulls a source that has ended: a reset after our FIN is only seen here.
-            if readiness.contains(.failed), sourceEnded || isTunnelClosed { socketBroke(Kernel.pendingError(fd)) }
         }
         if readiness.contains(.writable), !backlog.isEmpty, phase == .open { writeBacklog() }
     }

@@ -7,8 +7,10 @@ package final class TunnelBuffers {
     package let channel = TLSChannel()
     /// Ciphertext as read from a peer.
     package let cipherIn = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
+    /// What one decryption may fill: a whole unit of work, and room for the record that begins in it.
+    package static let plainInSize = size + 16_384 + 256
     /// Frames as decrypted.
-    package let plainIn = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
+    package let plainIn = UnsafeMutableRawPointer.allocate(byteCount: plainInSize, alignment: 4096)
     /// Frames to be sealed.
     package let plainOut = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
     /// Bytes on their way between two plain sockets.

@@ -47,9 +47,9 @@ extension TunnelConnection {
         var filled = 0
         var state = 1
         while true {
-            state = tls.read(into: buffers.plainIn + filled, capacity: TunnelBuffers.size - filled)
+            state = tls.read(into: buffers.plainIn + filled, capacity: TunnelBuffers.plainInSize - filled)
             if state > 0 { filled += state }
-            if filled > 0, state <= 0 || TunnelBuffers.size - filled < Self.largestRecord {
+            if filled > 0, state <= 0 || TunnelBuffers.plainInSize - filled < Self.largestRecord {
                 deliver(filled)
                 filled = 0
                 if phase == .closed { return }
