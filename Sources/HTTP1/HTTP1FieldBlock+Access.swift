@@ -32,7 +32,7 @@ extension HTTP1FieldBlock {
 
     /// The place in ``fields`` of the first field of that kind, not for ``HTTP1FieldKind/other``.
     package func field(_ kind: HTTP1FieldKind) -> Int? {
-        fields.firstIndex { $0.kind == kind }
+        kinds.contains(kind) ? fields.firstIndex { $0.kind == kind } : nil
     }
 
     /// Runs the body with the bytes of a slice in place; the pointer ends with the body.

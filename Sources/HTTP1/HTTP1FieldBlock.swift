@@ -11,6 +11,8 @@ package final class HTTP1FieldBlock {
     private(set) var bytes: [UInt8] = []
     /// The fields in the order they came.
     package private(set) var fields: ContiguousArray<HTTP1Field> = []
+    /// The kinds among them.
+    private(set) var kinds = HTTP1FieldSet()
     private var lineStart = 0
     private var emptyLines = 0
     private let limits: HTTP1Limits
@@ -28,6 +30,7 @@ package final class HTTP1FieldBlock {
     func clear() {
         if bytes.capacity > Self.kept { bytes = [] } else { bytes.removeAll(keepingCapacity: true) }
         fields.removeAll(keepingCapacity: true)
+        kinds = HTTP1FieldSet()
         lineStart = 0
         emptyLines = 0
     }
@@ -36,6 +39,7 @@ package final class HTTP1FieldBlock {
     func release() {
         bytes = []
         fields = []
+        kinds = HTTP1FieldSet()
         lineStart = 0
         emptyLines = 0
     }
@@ -80,6 +84,7 @@ package final class HTTP1FieldBlock {
             let name = try Self.readName(&bytes, from: at)
             let value = try Self.readValue(bytes, from: name.range.upperBound + 1)
             let kind = Self.kind(bytes, name)
+            kinds.insert(kind)
             fields.append(HTTP1Field(name: name, value: value.slice, kind: kind))
             at = value.next
         }

@@ -43,11 +43,16 @@ package enum HTTP1FieldKind: UInt8, Sendable, CaseIterable {
 
 /// A set of field kinds, one bit each.
 package struct HTTP1FieldSet: Sendable {
-    private let bits: UInt32
+    private var bits: UInt32
 
     package init(_ kinds: HTTP1FieldKind...) {
         bits = kinds.reduce(0) { $0 | 1 << UInt32($1.rawValue) }
     }
+
+    mutating func insert(_ kind: HTTP1FieldKind) { bits |= 1 << UInt32(kind.rawValue) }
+
+    /// Whether the two have a kind in common.
+    func intersects(_ other: HTTP1FieldSet) -> Bool { bits & other.bits != 0 }
 
     package func contains(_ kind: HTTP1FieldKind) -> Bool { bits >> UInt32(kind.rawValue) & 1 == 1 }
 

@@ -21,8 +21,11 @@ struct HTTP1FramingFields {
     var keepAlive = false
     var upgrade = false
 
+    private static let kinds = HTTP1FieldSet(.contentLength, .transferEncoding, .connection)
+
     /// Collects them in one pass over the table and marks the fields that Connection names.
     init(of block: HTTP1FieldBlock) throws(HTTP1Failure) {
+        guard block.kinds.intersects(Self.kinds) else { return }
         var options = false
         for field in block.fields {
             switch field.kind {

@@ -1,38 +1,64 @@
+internal import Glibc
+
 /// Builds message heads and chunk frames in one reusable buffer: fill, hand ``withBytes(_:)`` to the connection, ``clear()``.
 ///
 /// It adds what it is told and no more; the caller answers for the order: start line, fields, ``endHead()``. One writer
 /// serves all connections of a worker.
 package final class HTTP1MessageWriter {
-    private var bytes: [UInt8] = []
+    // Plain memory and not an array: a head is some twenty short copies, and an array's checks cost more than they.
+    private var bytes: UnsafeMutablePointer<UInt8>
+    private var capacity = 4096
+    package private(set) var count = 0
 
     package init() {
-        bytes.reserveCapacity(4096)
+        bytes = .allocate(capacity: capacity)
     }
 
-    package var count: Int { bytes.count }
+    deinit {
+        bytes.deallocate()
+    }
 
-    /// Empties the buffer and keeps its memory.
+    /// Empties the buffer and keeps its memory, as long as that is not much.
     package func clear() {
-        bytes.removeAll(keepingCapacity: true)
+        count = 0
+        guard capacity > 1 << 18 else { return }
+        bytes.deallocate()
+        capacity = 4096
+        bytes = .allocate(capacity: capacity)
     }
 
     /// Runs the body with what was written; the pointer ends with the body.
     package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-        bytes.withUnsafeBytes(body)
+        body(UnsafeRawBufferPointer(start: bytes, count: count))
+    }
+
+    /// Room for so many more bytes; the caller fills all of it.
+    private func extend(_ more: Int) -> UnsafeMutablePointer<UInt8> {
+        if capacity - count < more {
+            capacity = (count + more) * 2
+            let fresh = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+            fresh.update(from: bytes, count: count)
+            bytes.deallocate()
+            bytes = fresh
+        }
+        defer { count += more }
+        return bytes + count
     }
 
     /// Writes bytes as they are.
     package func write(_ text: StaticString) {
-        bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+        memcpy(extend(text.utf8CodeUnitCount), text.utf8Start, text.utf8CodeUnitCount)
     }
 
     /// Writes text as it is; the caller has made sure that it holds no line end.
     package func write(_ text: String) {
-        bytes.append(contentsOf: text.utf8)
+        var text = text
+        text.withUTF8 { write(UnsafeRawBufferPointer($0)) }
     }
 
     package func write(_ source: UnsafeRawBufferPointer) {
-        bytes.append(contentsOf: source)
+        guard let start = source.baseAddress else { return }
+        memcpy(extend(source.count), start, source.count)
     }
 
     package func write(decimal value: UInt64) {
@@ -40,14 +66,19 @@ package final class HTTP1MessageWriter {
     }
 
     private func write(_ value: UInt64, radix: UInt64) {
-        let start = bytes.count
-        var rest = value
-        repeat {
-            let digit = UInt8(truncatingIfNeeded: rest % radix)
-            bytes.append(digit < 10 ? 48 + digit : 87 + digit)
+        var digits = 1
+        var rest = value / radix
+        while rest > 0 {
             rest /= radix
-        } while rest > 0
-        bytes[start...].reverse()
+            digits += 1
+        }
+        let target = extend(digits)
+        rest = value
+        for at in stride(from: digits - 1, through: 0, by: -1) {
+            let digit = UInt8(truncatingIfNeeded: rest % radix)
+            target[at] = digit < 10 ? 48 + digit : 87 + digit
+            rest /= radix
+        }
     }
 
     /// Writes `HTTP/1.1 200 OK` with its line end; the phrase is ours for the statuses we know and empty for others.
@@ -74,7 +105,7 @@ package final class HTTP1MessageWriter {
         head.block.withBytes(head.methodSlice) { write($0) }
         write(" ")
         if let path {
-            bytes.append(contentsOf: path)
+            path.withUnsafeBytes { write($0) }
         } else if head.path.isEmpty {
             write("/")
         } else {
@@ -105,14 +136,21 @@ package final class HTTP1MessageWriter {
         write("\r\n")
     }
 
-    /// Writes the fields of a head in their order, without those of the given kinds; names are in lower case.
+    /// Writes the fields of a head in their order, without those of the given kinds; names are in lower case, the rest of a
+    /// line is as it came. Neighbouring lines that stay are copied in one piece.
     package func writeFields(of block: HTTP1FieldBlock, except dropped: HTTP1FieldSet) {
         block.bytes.withUnsafeBytes { source in
-            for field in block.fields where !dropped.contains(field.kind) {
-                bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: source[field.name.range]))
-                write(": ")
-                bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: source[field.value.range]))
-                write("\r\n")
+            let fields = block.fields
+            // The empty line is not copied.
+            let end = source.count - 2
+            var at = 0
+            while at < fields.count {
+                while at < fields.count, dropped.contains(fields[at].kind) { at += 1 }
+                guard at < fields.count else { return }
+                let start = Int(fields[at].name.start)
+                while at < fields.count, !dropped.contains(fields[at].kind) { at += 1 }
+                let stop = at < fields.count ? Int(fields[at].name.start) : end
+                write(UnsafeRawBufferPointer(rebasing: source[start..<stop]))
             }
         }
     }

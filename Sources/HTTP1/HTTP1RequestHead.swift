@@ -112,9 +112,11 @@ package final class HTTP1RequestHead {
 
     private func readHost() throws(HTTP1Failure) {
         var host: HTTP1Slice?
-        for field in block.fields where field.kind == .host {
-            guard host == nil else { throw .hostRepeated }
-            host = field.value
+        if block.kinds.contains(.host) {
+            for field in block.fields where field.kind == .host {
+                guard host == nil else { throw .hostRepeated }
+                host = field.value
+            }
         }
         guard let host else {
             guard minorVersion == 0 else { throw .hostMissing }

@@ -1,3 +1,4 @@
+internal import Glibc
 package import MeshModel
 
 /// Finds the rule of a request and one of its backends.
@@ -100,7 +101,12 @@ package enum HTTPRouteMatcher {
     }
 
     private static func equals(_ text: String, _ bytes: UnsafeRawBufferPointer) -> Bool {
-        text.utf8.elementsEqual(bytes)
+        guard text.utf8.count == bytes.count else { return false }
+        let equal = text.utf8.withContiguousStorageIfAvailable { text in
+            guard let a = text.baseAddress, let b = bytes.baseAddress else { return true }
+            return memcmp(a, b, bytes.count) == 0
+        }
+        return equal ?? text.utf8.elementsEqual(bytes)
     }
 
     private static func equalsIgnoringCase(_ text: String, _ bytes: UnsafeRawBufferPointer) -> Bool {

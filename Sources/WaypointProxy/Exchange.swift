@@ -33,5 +33,5 @@ struct Exchange {
     /// Bytes of a request's body that nobody wants any more.
     var discarded = 0
     /// The request id, where the request brought none.
-    var requestID = ""
+    var requestID: RequestID?
 }

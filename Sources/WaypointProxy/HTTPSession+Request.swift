@@ -150,8 +150,11 @@ extension HTTPSession: L7Fields {
             of: head.block, except: hasOwnAuthority ? Self.droppedWithHost : Self.droppedFromRequest)
         if head.block.field(.xForwardedProto) == nil { writer.writeField("x-forwarded-proto", "http") }
         if head.block.field(.xRequestID) == nil {
-            if exchange.requestID.isEmpty { exchange.requestID = RequestID.make(&worker.random) }
-            writer.writeField("x-request-id", exchange.requestID)
+            let id = exchange.requestID ?? RequestID(&worker.random)
+            exchange.requestID = id
+            writer.write("x-request-id: ")
+            id.write(to: writer)
+            writer.write("\r\n")
         }
         writer.writeField("x-envoy-attempt-count", decimal: UInt64(exchange.attempts))
         writer.writeFraming(head.framing)

@@ -69,13 +69,15 @@ extension WaypointWorker {
 
     /// A request has its answer, or will get none: count it, and write its line.
     func completed(_ session: HTTPSession) {
-        let exchange = session.exchange
-        requests.count(exchange.status, row: session.row)
-        if let reason = exchange.reason {
-            remember(reason, exchange.detail, session.source, session.destination.address)
+        requests.count(session.exchange.status, row: session.row)
+        let reason = session.exchange.reason
+        if let reason {
+            remember(reason, session.exchange.detail, session.source, session.destination.address)
         }
-        let level: LogLevel = exchange.reason == nil ? .info : .warn
+        let level: LogLevel = reason == nil ? .info : .warn
         guard log.isEnabled(level, .access) else { return }
+        // Copied only for the log: it holds a dozen references.
+        let exchange = session.exchange
         log.write(level, .access, "request complete", now: Kernel.realtimeNow()) { line in
             let head = session.parser.head
             line.field("src.addr", address: session.source.address)
@@ -95,8 +97,7 @@ extension WaypointWorker {
             line.field("bytes_sent", number: exchange.responseBytes)
             line.field("duration", string: "\((self.loop.now &- exchange.start) / 1_000_000)ms")
             line.field("attempts", number: exchange.attempts)
-            let requestID = exchange.requestID.isEmpty ? head.value(of: "x-request-id") ?? "" : exchange.requestID
-            line.field("request_id", string: requestID)
+            line.field("request_id", string: exchange.requestID?.text ?? head.value(of: "x-request-id") ?? "")
             line.field("error", string: exchange.detail)
             if let reason = exchange.reason { line.field("reason", string: reason.rawValue) }
         }

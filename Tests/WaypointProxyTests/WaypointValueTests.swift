@@ -20,7 +20,7 @@ import Testing
 
     @Test func requestIDsAreRandomUUIDs() {
         var random = RandomDraws(seed: 1)
-        let ids = (0..<1000).map { _ in RequestID.make(&random) }
+        let ids = (0..<1000).map { _ in RequestID(&random).text }
         #expect(Set(ids).count == ids.count)
         for id in ids {
             let parts = id.split(separator: "-")
