@@ -18,6 +18,9 @@ struct ConnectionRecord {
     var isMutualTLS = false
     var series: TrafficTable.SeriesIndex?
     var policy = ""
+    /// What the peers say of themselves, for telemetry only, where the state does not know them.
+    var sourceBaggage: Baggage?
+    var destinationBaggage: Baggage?
     /// What the metrics have of it so far.
     var countedFromSocket: UInt64 = 0
     var countedToSocket: UInt64 = 0
@@ -32,9 +35,12 @@ struct ConnectionRecord {
     var labels: TrafficLabels {
         var labels = TrafficLabels(reporter: direction == .outbound ? .source : .destination)
         labels.source =
-            sourceWorkload.map { PartyLabels($0, principal: sourceIdentity) } ?? PartyLabels(principal: sourceIdentity)
+            sourceWorkload.map { PartyLabels($0, principal: sourceIdentity) }
+            ?? PartyLabels(sourceBaggage, principal: sourceIdentity)
         if let destinationWorkload {
             labels.destination = PartyLabels(destinationWorkload, principal: destinationWorkload.identity)
+        } else if let destinationBaggage {
+            labels.destination = PartyLabels(destinationBaggage, principal: destinationIdentity)
         }
         if let service {
             labels.destinationService = service.fields.hostname
@@ -51,13 +57,14 @@ struct ConnectionRecord {
         if let sourceWorkload {
             record.source = AccessRecord.Party(sourceWorkload, identity: isMutualTLS ? sourceIdentity : nil)
         } else {
-            record.source.identity = isMutualTLS ? sourceIdentity : nil
+            record.source = AccessRecord.Party(sourceBaggage, identity: isMutualTLS ? sourceIdentity : nil)
         }
         if let destinationWorkload {
             record.destination = AccessRecord.Party(
                 destinationWorkload, identity: isMutualTLS ? destinationIdentity : nil)
         } else {
-            record.destination.identity = isMutualTLS ? destinationIdentity : nil
+            record.destination = AccessRecord.Party(
+                destinationBaggage, identity: isMutualTLS ? destinationIdentity : nil)
         }
         record.hboneAddress = authority
         record.service = service?.fields.hostname ?? ""
@@ -77,10 +84,28 @@ struct ConnectionRecord {
 }
 
 extension PartyLabels {
-    /// A party of which only the certificate is known.
-    init(principal: SpiffeID?) {
+    /// A party of which only the certificate is known, and perhaps what it says of itself.
+    init(_ baggage: Baggage?, principal: SpiffeID?) {
         self.init()
         self.principal = principal.map { "\($0)" } ?? ""
-        namespace = principal?.namespace ?? ""
+        workload = baggage?.workload ?? ""
+        canonicalService = baggage?.service ?? ""
+        canonicalRevision = baggage?.version ?? ""
+        cluster = baggage?.cluster ?? ""
+        region = baggage?.region ?? ""
+        zone = baggage?.zone ?? ""
+        // What is proved comes before what is said.
+        namespace = principal?.namespace ?? baggage?.namespace ?? ""
+    }
+}
+
+extension AccessRecord.Party {
+    /// The same for the access log.
+    init(_ baggage: Baggage?, identity: SpiffeID?) {
+        self.init()
+        workload = baggage?.workload ?? ""
+        namespace = baggage.map { identity?.namespace ?? $0.namespace } ?? ""
+        cluster = baggage?.cluster ?? ""
+        self.identity = identity
     }
 }

@@ -19,6 +19,8 @@ final class InboundConnection: SiteConnection, RelayOwner {
     private var plain: PlainRelay?
     // Kept to answer a tunnel's CONNECT when the dial fails; the relay lets go of it first.
     private var stream: TunnelStream?
+    // The application's socket, which the relay owns: a PROXY protocol header goes there before the relay begins.
+    private var application: Int32 = -1
     private var isOver = false
 
     private init(site: PodSite, record: ConnectionRecord, authorized: Authorized) {
@@ -32,10 +34,14 @@ final class InboundConnection: SiteConnection, RelayOwner {
         plain?.cut(failure)
     }
 
-    /// Asks policy again; cuts the connection when it is no longer allowed.
+    /// Asks policy again with the pod's workload of now; cuts the connection when it is no longer allowed, or when the
+    /// pod is no longer known: policy could not be asked about it any more.
     func review(_ snapshot: MeshSnapshot, workload: Workload?) {
+        guard let workload else {
+            return cut(TunnelFailure(.podRemoved, "connection closed: the pod is no longer in the state"))
+        }
         var request = self.request
-        if let workload { request.workload = workload }
+        request.workload = workload
         guard case .refused(let refusal) = Authorizer.authorize(request, in: snapshot) else { return }
         record.policy = refusal.policy ?? ""
         cut(TunnelFailure(.policyChanged, "connection closed due to policy change"))
@@ -43,17 +49,41 @@ final class InboundConnection: SiteConnection, RelayOwner {
 
     // MARK: - Through a tunnel
 
-    static func start(site: PodSite, connection: TunnelConnection, stream: TunnelStream, head: HeaderBlock) {
+    /// What is known of a request before anything was decided.
+    private static func record(_ site: PodSite, _ connection: TunnelConnection, _ head: HeaderBlock) -> ConnectionRecord
+    {
         let worker = site.worker
         var record = ConnectionRecord(
             direction: .inbound, acceptedAt: worker.loop.now, source: connection.remote, destination: connection.local)
         record.isMutualTLS = true
         record.sourceIdentity = connection.peer?.identity
-        record.sourceWorkload = worker.snapshot.workload(
-            at: NetworkAddress(network: worker.settings.network, ip: connection.remote.ip))
-        let authority = head.first(":authority") ?? []
-        record.authority = String(decoding: authority, as: UTF8.self)
+        let network = site.workload?.fields.network ?? worker.settings.network
+        // A gateway hands on what comes from another network: the peer's address says nothing about the client then.
+        if head.first("x-forwarded-network").map({ $0.elementsEqual(network.utf8) }) ?? true {
+            record.sourceWorkload = worker.snapshot.workload(
+                at: NetworkAddress(network: network, ip: connection.remote.ip))
+        }
+        if record.sourceWorkload == nil { record.sourceBaggage = Baggage(head) }
+        record.authority = String(decoding: (head.first(":authority") ?? []).prefix(300), as: UTF8.self)
         record.destinationWorkload = site.workload
+        return record
+    }
+
+    /// Answers a request that is not carried.
+    static func refuse(
+        site: PodSite, connection: TunnelConnection, stream: TunnelStream, head: HeaderBlock, status: Int,
+        _ failure: TunnelFailure
+    ) {
+        var record = record(site, connection, head)
+        site.worker.opened(&record)
+        stream.respond(TunnelHeaders.refused(status: status, reason: failure.reason), end: true)
+        site.worker.closed(&record, nil, failure)
+    }
+
+    static func start(site: PodSite, connection: TunnelConnection, stream: TunnelStream, head: HeaderBlock) {
+        let worker = site.worker
+        var record = record(site, connection, head)
+        let authority = head.first(":authority") ?? []
 
         func refuse(_ status: Int, _ failure: TunnelFailure, policy: String? = nil) {
             record.policy = policy ?? ""
@@ -83,9 +113,6 @@ final class InboundConnection: SiteConnection, RelayOwner {
         case .refused(let status, let refusal):
             refuse(status, TunnelFailure(refusal.reason, refusal.detail))
         case .forward(let target):
-            if case .proxyProtocol = target.preface {
-                return refuse(503, TunnelFailure(.connectFailed, "PROXY protocol tunnels are not carried yet"))
-            }
             record.service = target.service.flatMap { worker.snapshot.service($0) }
             let request = AuthorizationRequest(
                 source: identity, sourceIP: connection.remote.ip, target: target, workload: workload)
@@ -109,6 +136,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
         site.connections.insert(self)
         do throws(SystemError) {
             let socket = try site.dialApplication(authorized, from: peer)
+            application = socket.number
             let relay = try SocketRelay(socket: socket, isConnected: false, loop: site.worker.loop, owner: self)
             self.relay = relay
             relay.attach(stream)
@@ -126,7 +154,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
         var record = ConnectionRecord(
             direction: .inbound, acceptedAt: worker.loop.now, source: peer, destination: destination)
         record.sourceWorkload = worker.snapshot.workload(
-            at: NetworkAddress(network: worker.settings.network, ip: peer.ip))
+            at: NetworkAddress(network: site.workload?.fields.network ?? worker.settings.network, ip: peer.ip))
         record.destinationWorkload = site.workload
         let target: InboundTarget
         switch InboundDecision.decide(plaintextTo: destination) {
@@ -178,6 +206,19 @@ final class InboundConnection: SiteConnection, RelayOwner {
 
     func relayOpened(head: HeaderBlock?) {
         stream = nil
+        if relay != nil, case .proxyProtocol(let destination) = request.target.preface {
+            let header = ProxyHeader.version2(
+                source: record.source, destination: destination, identity: record.sourceIdentity)
+            // A socket just connected has room for it; it counts neither as the stream's bytes nor as traffic.
+            guard
+                header.withUnsafeBytes({ bytes in
+                    bytes.baseAddress.map { Kernel.write(application, $0, bytes.count) } == bytes.count
+                })
+            else {
+                relay?.cut(TunnelFailure(.connectFailed, "the application did not take the PROXY protocol header"))
+                return
+            }
+        }
         relay?.accept(TunnelHeaders.accepted(baggage: site.baggage))
     }
 

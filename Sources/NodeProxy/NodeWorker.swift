@@ -18,7 +18,9 @@ final class NodeWorker {
     let buffers = TunnelBuffers()
     let traffic = TrafficTable()
     var snapshot = MeshSnapshot.empty
-    var contexts: [SpiffeID: IdentityContexts] = [:]
+    var contexts: [SpiffeID: IdentityContexts] = [:] {
+        didSet { for site in pods.values { site.admitWaiting() } }
+    }
     var pods: [String: PodSite] = [:]
     var refusals = RefusalRing()
     var repeats = RepeatGuard<String>()
@@ -66,6 +68,7 @@ final class NodeWorker {
         for site in pods.values {
             site.adopt(snapshot)
             site.reviewInbound()
+            site.admitWaiting()
         }
     }
 
@@ -185,6 +188,7 @@ struct SeriesKey: Hashable {
     private let service: ObjectIdentifier?
     private let peer: SpiffeID?
     private let isMutualTLS: Bool
+    private let baggage: [Baggage?]
 
     init(_ record: ConnectionRecord) {
         direction = record.direction
@@ -193,5 +197,9 @@ struct SeriesKey: Hashable {
         service = record.service.map { ObjectIdentifier($0) }
         peer = record.direction == .inbound ? record.sourceIdentity : nil
         isMutualTLS = record.isMutualTLS
+        // Empty, and so without an allocation, where the state knows the peers.
+        baggage =
+            record.sourceBaggage == nil && record.destinationBaggage == nil
+            ? [] : [record.sourceBaggage, record.destinationBaggage]
     }
 }

@@ -10,16 +10,13 @@ internal import Telemetry
 extension PodSite: TunnelOwner {
     /// A peer opened a connection to the tunnel port.
     func acceptTunnel(_ socket: consuming Descriptor, _ peer: SocketAddress) {
-        guard let workload else {
-            return worker.report(
-                .warn, "tunnel from \(peer.ip) refused: pod \(location.pod) is not in the state (workload_unknown)")
-        }
-        guard let contexts = worker.contexts[workload.identity] else {
-            return worker.report(
-                .warn,
-                "tunnel from \(peer.ip) refused: no valid certificate for \(workload.identity) "
-                    + "(certificate_unavailable)")
-        }
+        guard hasCertificate else { return hold(.tunnel(from: peer), socket) }
+        serveTunnel(socket, peer)
+    }
+
+    /// Serves a tunnel of a pod whose workload and certificate are known.
+    func serveTunnel(_ socket: consuming Descriptor, _ peer: SocketAddress) {
+        guard let workload, let contexts = worker.contexts[workload.identity] else { return }
         do throws(TunnelFailure) {
             let connection = try TunnelConnection.serve(
                 socket, from: peer, context: contexts.server, trustDomain: workload.identity.trustDomain,
@@ -54,6 +51,7 @@ extension PodSite: TunnelOwner {
     }
 
     func tunnelRequested(_ connection: TunnelConnection, stream: TunnelStream, head: HeaderBlock, endStream: Bool) {
+        guard workload != nil else { return hold(.request(connection, WaitingStream(stream), head)) }
         InboundConnection.start(site: self, connection: connection, stream: stream, head: head)
     }
 
@@ -61,6 +59,7 @@ extension PodSite: TunnelOwner {
     func acceptPlaintext(_ socket: consuming Descriptor, _ peer: SocketAddress) {
         guard let destination = PodSockets.originalDestination(of: socket.number) else { return }
         Kernel.setNoDelay(socket.number)
+        guard workload != nil else { return hold(.plaintext(from: peer, to: destination), socket) }
         InboundConnection.start(site: self, socket: socket, peer: peer, destination: destination)
     }
 }

@@ -18,22 +18,31 @@ extension PodSite {
                 socket, record(peer, destination, now),
                 TunnelFailure(.recursiveCall, "attempted recursive call to ourselves"))
         }
-        guard let workload else {
-            return refuse(
-                socket, record(peer, destination, now),
-                TunnelFailure(
-                    .workloadUnknown,
-                    "failed to fetch information about local workload: \(location.pod) is not in the state"))
-        }
+        guard workload != nil else { return hold(.outbound(from: peer, to: destination), socket) }
+        decideOutbound(socket, from: peer, to: destination, acceptedAt: now, waited: nil)
+    }
+
+    /// Decides about a connection of a pod whose workload is known.
+    ///
+    /// - Parameter waited: the arrival it was while it waited for the state.
+    func decideOutbound(
+        _ socket: consuming Descriptor, from peer: SocketAddress, to destination: SocketAddress, acceptedAt: UInt64,
+        waited: WaitingArrival?
+    ) {
+        guard let workload else { return }
         let request = OutboundDecision.Request(
             source: workload, destination: destination, random: worker.random.next())
         switch OutboundDecision.decide(request, in: worker.snapshot) {
         case .refused(let refusal):
-            refuse(socket, record(peer, destination, now), TunnelFailure(refusal.reason, refusal.detail))
+            refuse(socket, record(peer, destination, acceptedAt), TunnelFailure(refusal.reason, refusal.detail))
         case .route(let route):
+            if route.transport != .tcp, !hasCertificate {
+                if let waited { return holdAgain(waited, socket) }
+                return hold(.outbound(from: peer, to: destination), socket)
+            }
             let handover = OutboundHandover(
                 pod: location.pod, descriptor: socket.number, source: peer, destination: destination, route: route,
-                acceptedAt: now)
+                acceptedAt: acceptedAt)
             if let key = tunnelKey(for: route, source: peer, workload: workload) {
                 let owner = Int(UInt(bitPattern: key.hashValue) % UInt(worker.mailboxes.count))
                 if owner != worker.index {

@@ -20,6 +20,8 @@ final class PodSite: TunnelDialer {
     private var poolStorage: TunnelPool?
     var tunnels: [ObjectIdentifier: TunnelConnection] = [:]
     var connections = ConnectionSet()
+    /// What waits for the state or a certificate.
+    var waiting: [WaitingArrival] = []
     private(set) var isClosed = false
 
     init(_ location: PodLocation, _ sockets: PodSockets, worker: NodeWorker) throws(SystemError) {
@@ -87,6 +89,7 @@ final class PodSite: TunnelDialer {
         isClosed = true
         for listener in listeners { listener.close() }
         listeners = []
+        refuseWaiting(failure)
         connections.forEach { $0.cut(failure) }
         for tunnel in Array(tunnels.values) { tunnel.close(failure) }
         pool.closeAll(failure)
