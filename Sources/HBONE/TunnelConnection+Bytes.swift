@@ -83,6 +83,7 @@ extension TunnelConnection {
             }
             return
         }
+        watchFrames()
         if http2.wantsToProduce { loop.mark(self) }
     }
 
@@ -112,6 +113,7 @@ extension TunnelConnection {
             phase = .open
             http2 = HTTP2Engine(role, delegate: self, limits: limits, now: loop.now)
             schedulePing()
+            watchFrames()
             loop.mark(self)
             owner?.tunnelOpened(self)
         }

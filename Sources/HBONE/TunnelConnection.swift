@@ -41,12 +41,14 @@ package final class TunnelConnection: EventHandler {
     var stepDeadline: Deadline?
     var pingDeadline: Deadline?
     var idleDeadline: Deadline?
+    /// Runs while the peer owes us the rest of its preface or of a header block.
+    var frameDeadline: Deadline?
 
     /// Seconds that connect, handshake and CONNECT may take, each.
     package static let stepLimit = 10.0
     static let pingInterval = 10.0
     static let pongLimit = 20.0
-    enum Limit: UInt8 { case step = 1, ping, pong, idle }
+    enum Limit: UInt8 { case step = 1, ping, pong, idle, frame }
 
     /// Takes over a socket that is connected (`isConnected`) or connecting, and registers it with the loop.
     ///
@@ -133,6 +135,8 @@ package final class TunnelConnection: EventHandler {
             markForOutput()
         case .pong:
             fail(TunnelFailure(.peerUnresponsive, "\(remote) answered no ping for \(Int(Self.pongLimit)) s"))
+        case .frame:
+            fail(TunnelFailure(.tunnelTimeout, "\(remote) began a preface or a header and did not end it in time"))
         case .idle:
             if streamCount == 0 { endWhenWritten() }
         case nil:
@@ -156,6 +160,18 @@ package final class TunnelConnection: EventHandler {
         let deadline = Deadline(owner: self, kind: Limit.ping.rawValue)
         deadline.arm(loop.deadlines(seconds: Self.pingInterval), now: loop.now)
         pingDeadline = deadline
+    }
+
+    /// Starts or stops the deadline for what the peer has begun: its preface, or a header block.
+    func watchFrames() {
+        let owesFrame = awaitsSettings || http2?.isInsideHeader == true
+        if !owesFrame {
+            if frameDeadline != nil { frameDeadline = nil }
+        } else if frameDeadline == nil {
+            let deadline = Deadline(owner: self, kind: Limit.frame.rawValue)
+            deadline.arm(loop.deadlines(seconds: Self.stepLimit), now: loop.now)
+            frameDeadline = deadline
+        }
     }
 
     /// Asks for a flush after this batch of events.
@@ -238,6 +254,7 @@ package final class TunnelConnection: EventHandler {
         stepDeadline = nil
         pingDeadline = nil
         idleDeadline = nil
+        frameDeadline = nil
         if wasOpen, backlog.isEmpty {
             tls.close()
             sendSealed(mayKeep: false)

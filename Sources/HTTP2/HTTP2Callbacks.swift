@@ -111,6 +111,8 @@ struct HTTP2Callbacks: @unchecked Sendable {
     private static let beginFrame: nghttp2_on_begin_frame_callback = { _, header, context in
         engine(context) { engine in
             guard let type = header?.pointee.type else { return 0 }
+            // A frame of another kind after a header block says that the block has ended or was refused.
+            if type != UInt8(NGHTTP2_CONTINUATION.rawValue) { engine.isInsideHeader = false }
             if type > UInt8(NGHTTP2_CONTINUATION.rawValue) { engine.glitch("unknown frames") }
             return engine.failure == nil ? 0 : fatal
         }
@@ -120,6 +122,7 @@ struct HTTP2Callbacks: @unchecked Sendable {
         engine(context) { engine in
             engine.header.removeAll()
             engine.headerRefused = false
+            engine.isInsideHeader = true
             return 0
         }
     }
@@ -132,6 +135,7 @@ struct HTTP2Callbacks: @unchecked Sendable {
             guard size <= engine.limits.headerListSize, engine.header.count < engine.limits.headerFields else {
                 if !engine.headerRefused { engine.glitch("oversized header lists") }
                 engine.headerRefused = true
+                engine.isInsideHeader = false
                 return engine.failure == nil ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue : fatal
             }
             engine.header.append(

@@ -10,6 +10,7 @@ extension HTTP2Engine {
         case NGHTTP2_DATA:
             if ended { tellEnd(header.stream_id) } else if header.length == 0 { glitch("empty DATA frames") }
         case NGHTTP2_HEADERS:
+            isInsideHeader = false
             receivedHeaders(header.stream_id, ended: ended)
         case NGHTTP2_SETTINGS:
             if !isAck {

@@ -16,6 +16,8 @@ package final class HTTP2Engine {
     package let limits: HTTP2Limits
     var header = HeaderBlock()
     var headerRefused = false
+    /// The peer has begun a header block and not ended it: no other frame may come, so a deadline is due.
+    package internal(set) var isInsideHeader = false
     var budget: GlitchBudget
     /// Monotonic nanoseconds of the current turn, for the budget.
     var now: UInt64
