@@ -53,7 +53,7 @@ let package = Package(
         module("RoutingCore", ["MeshModel", "Telemetry", collections]),
         module("StatusModel", ["MeshModel"]),
         module("EventLoop", ["CLinux", "MeshModel", "Telemetry"], hot),
-        module("TLS", ["COpenSSL", "MeshModel"], hot),
+        module("TLS", ["COpenSSL", "MeshModel", "Telemetry"], hot),
         module("HTTP2", ["CNghttp2", "MeshModel"], hot),
         module("HTTP1", [], hot),
         module("HBONE", ["MeshModel", "Telemetry", "EventLoop", "TLS", "HTTP2"], hot),

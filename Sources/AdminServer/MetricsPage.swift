@@ -38,6 +38,7 @@ package struct MetricsPage {
         let refusals = traffic.refusals.sorted {
             ($0.key.reason.rawValue, $0.key.direction.rawValue) < ($1.key.reason.rawValue, $1.key.direction.rawValue)
         }
+        writeRevocations(traffic)
         write(
             Metric(
                 "ztun_refusals", .counter, help: "Connections refused or failed, by reason",
@@ -45,6 +46,19 @@ package struct MetricsPage {
                     .init(
                         Double(count),
                         labels: [.init("reason", key.reason.rawValue), .init("direction", key.direction.rawValue)])
+                }))
+    }
+
+    /// Writes ztunnel's count of peers refused or cut because a revocation list names them.
+    package mutating func writeRevocations(_ traffic: TrafficSnapshot) {
+        let sides: [(Reporter, Direction)] = [(.destination, .inbound), (.source, .outbound)]
+        write(
+            Metric(
+                "istio_crl_policy_rejections", .counter, help: "Connections refused or cut by a certificate revocation list",
+                samples: sides.compactMap { reporter, direction in
+                    let key = TrafficSnapshot.RefusalKey(reason: .certificateRevoked, direction: direction)
+                    guard let count = traffic.refusals[key] else { return nil }
+                    return .init(Double(count), labels: [.init("reporter", reporter.rawValue)])
                 }))
     }
 

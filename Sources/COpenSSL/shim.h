@@ -151,3 +151,28 @@ static inline int zt_print_name(BIO *bio, const X509_NAME *name) {
     return X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0;
 }
 #include <openssl/rand.h>
+
+// Revocation lists and chains: stacks that Swift cannot see.
+static inline int zt_crl_revoked_count(X509_CRL *crl) { return sk_X509_REVOKED_num(X509_CRL_get_REVOKED(crl)); }
+static inline int zt_x509s_count(const STACK_OF(X509) *stack) { return sk_X509_num(stack); }
+static inline X509 *zt_x509s_at(const STACK_OF(X509) *stack, int index) { return sk_X509_value(stack, index); }
+// A positive integer of big-endian bytes; NULL when out of memory.
+static inline ASN1_INTEGER *zt_integer(const unsigned char *bytes, int length) {
+    ASN1_INTEGER *integer = ASN1_INTEGER_new();
+    if (integer && !ASN1_STRING_set(integer, bytes, length)) {
+        ASN1_INTEGER_free(integer);
+        integer = NULL;
+    }
+    return integer;
+}
+// The chain's verification is the owner's: it gets the session's tag and says 1 (good) or 0 (refused, error set).
+typedef int (*zt_verify)(void *session, X509_STORE_CTX *chain);
+static int zt_verify_chain(X509_STORE_CTX *chain, void *verify) {
+    SSL *ssl = X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx());
+    void *session = ssl ? SSL_get_app_data(ssl) : NULL;
+    return session ? ((zt_verify)verify)(session, chain) : 0;
+}
+static inline void zt_ctx_set_verify(SSL_CTX *ctx, zt_verify verify) {
+    SSL_CTX_set_cert_verify_callback(ctx, zt_verify_chain, (void *)verify);
+}
+static inline void zt_ssl_set_session(SSL *ssl, void *session) { SSL_set_app_data(ssl, session); }

@@ -6,6 +6,8 @@ package struct ProgramConfiguration: Hashable, Sendable {
     package let state: String
     package let runDirectory: String
     package let identitySource: IdentitySource
+    /// File with certificate revocation lists; nil when revocation is nobody's business.
+    package let crl: String?
     package let trustDomain: String
     package let workers: WorkerCount
     package let adminAddress: SocketAddress
@@ -33,6 +35,7 @@ package struct ProgramConfiguration: Hashable, Sendable {
             throw fault("no state file is given", "give one with --state FILE, or 'state:' in the configuration file")
         }
         self.state = state
+        crl = options.crl
         let trustDomain = options.trustDomain ?? Self.defaultTrustDomain
         self.trustDomain = trustDomain
         guard SpiffeID.isTrustDomain(trustDomain) else {
@@ -41,7 +44,7 @@ package struct ProgramConfiguration: Hashable, Sendable {
         switch (options.caDirectory, options.roots) {
         case (let directory?, nil) where options.identities.isEmpty:
             identitySource = .authority(
-                directory: directory, trustDomain: trustDomain, lifetime: CertificateAuthority.leafLifetime)
+                directory: directory, trustDomain: trustDomain, lifetime: options.secretTTL ?? CertificateAuthority.leafLifetime)
         case (nil, let roots?) where !options.identities.isEmpty:
             if let other = options.identities.first(where: { $0.identity.trustDomain != trustDomain }) {
                 throw fault(

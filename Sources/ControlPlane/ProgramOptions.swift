@@ -10,6 +10,10 @@ package struct ProgramOptions: Hashable, Sendable {
     /// File with the roots of all ``identities``.
     package var roots: String?
     package var identities: [IdentityReference] = []
+    /// File with certificate revocation lists.
+    package var crl: String?
+    /// How long the embedded authority's certificates live, in seconds.
+    package var secretTTL: Int64?
     package var trustDomain: String?
     package var workers: WorkerCount?
     package var adminAddress: SocketAddress?
@@ -22,7 +26,7 @@ package struct ProgramOptions: Hashable, Sendable {
     package init() {}
 
     static let keys = [
-        "state", "runDir", "caDir", "roots", "identities", "trustDomain", "workers", "adminAddress", "metricsAddress",
+        "state", "runDir", "caDir", "roots", "identities", "crl", "secretTTL", "trustDomain", "workers", "adminAddress", "metricsAddress",
         "readinessAddress", "logFormat", "logLevel", "poolMaxStreams",
     ]
 
@@ -41,6 +45,10 @@ package struct ProgramOptions: Hashable, Sendable {
                     try reader.parsed("spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT") { SpiffeID($0) }
                 },
                 certificatePath: try parts.requiredText("certificate"), keyPath: try parts.requiredText("key"))
+        }
+        crl = try fields.path("crl")
+        secretTTL = try fields.optional("secretTTL") { reader throws(ConfigurationError) in
+            try reader.parsed(CertificateLifetime.form) { CertificateLifetime.seconds($0) }
         }
         trustDomain = try fields.optional("trustDomain") { reader throws(ConfigurationError) in
             try reader.parsed("a trust domain (lower-case letters, digits, '.', '-', '_')") {
@@ -70,6 +78,8 @@ package struct ProgramOptions: Hashable, Sendable {
             merged.roots = others.roots
             merged.identities = others.identities
         }
+        merged.crl = crl ?? others.crl
+        merged.secretTTL = secretTTL ?? others.secretTTL
         merged.trustDomain = trustDomain ?? others.trustDomain
         merged.workers = workers ?? others.workers
         merged.adminAddress = adminAddress ?? others.adminAddress

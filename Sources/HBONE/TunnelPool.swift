@@ -82,6 +82,15 @@ package final class TunnelPool {
         entries.removeAll()
     }
 
+    /// Ends the open connections to the peers that the test names; whoever uses them is told.
+    package func close(_ failure: TunnelFailure, where test: (VerifiedPeer) -> Bool) {
+        for entry in Array(entries.values) {
+            for connection in entry.connections {
+                if let peer = connection.peer, test(peer) { connection.close(failure) }
+            }
+        }
+    }
+
     /// No new tunnels; those open end when their streams do.
     package func drain() {
         for entry in entries.values {

@@ -27,6 +27,7 @@ extension Node: AdminSource {
         report.captureMode = configuration.capture.rawValue
         report.state = shared.state
         report.certificates = shared.certificates
+        report.revocation = revocations?.status
         report.notes = shared.notes
         let monotonic = Kernel.monotonicNow()
         report.pods = shared.pods.map { pod in

@@ -15,6 +15,7 @@ package final class Node: Sendable {
     let mailboxes: [Mailbox<NodeMessage>]
     let startedAt: UInt64
     let shared: Lock<Shared>
+    let revocations: RevocationListFile?
     private let ended: Lock<Bool>
 
     /// What the control thread writes and the admin thread reads.
@@ -57,6 +58,7 @@ package final class Node: Sendable {
         for _ in 0..<count { mailboxes.append(try Mailbox()) }
         self.mailboxes = mailboxes
         startedAt = Kernel.realtimeNow()
+        revocations = configuration.program.crl.map { RevocationListFile(path: $0) }
         shared = Lock(Shared())
         ended = Lock(false)
     }

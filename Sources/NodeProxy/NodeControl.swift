@@ -77,7 +77,8 @@ final class NodeRounds {
     /// One round; returns the milliseconds until the next, nil for the usual interval.
     func round() -> Int? {
         let wall = Int64(Kernel.realtimeNow())
-        let settling = state.check(now: wall) == .settling
+        let listSettling = node.checkRevocations(now: wall)
+        let settling = state.check(now: wall) == .settling || listSettling
         takeRequests()
         advancePods()
         let snapshot = node.shared.withLock { $0.snapshot }
@@ -227,7 +228,7 @@ extension Node {
                 .warn, .identity, "no valid certificate for \(identity) any more", now: Kernel.realtimeNow())
         }
         do throws(TLSFailure) {
-            tell(.credentials(identity, try IdentityContexts(credentials)))
+            tell(.credentials(identity, try IdentityContexts(credentials, revocations: revocations?.list)))
             log.write(.info, .identity, "certificate for \(identity)", now: Kernel.realtimeNow()) { line in
                 line.field("serial", string: credentials.serial)
                 line.field("expires", string: StatusTime(unixSeconds: credentials.notAfter).description)

@@ -10,6 +10,8 @@ package enum NodeMessage: Sendable {
     case snapshot(MeshSnapshot)
     /// New TLS contexts of an identity; nil when it has no valid certificate.
     case credentials(SpiffeID, IdentityContexts?)
+    /// Other revocation lists are in force: cut the tunnels whose peer they name.
+    case revoked(RevocationList)
     /// A pod is enrolled: serve its listeners.
     case podOpened(PodLocation, PodSockets)
     /// A pod left: stop, cut what is open, let go.
@@ -29,9 +31,9 @@ package struct IdentityContexts: Sendable {
     package let client: TLSContext
     package let server: TLSContext
 
-    package init(_ credentials: TLSCredentials) throws(TLSFailure) {
-        client = try TLSContext(credentials, role: .client)
-        server = try TLSContext(credentials, role: .server)
+    package init(_ credentials: TLSCredentials, revocations: RevocationList? = nil) throws(TLSFailure) {
+        client = try TLSContext(credentials, role: .client, revocations: revocations)
+        server = try TLSContext(credentials, role: .server, revocations: revocations)
     }
 }
 

@@ -49,6 +49,7 @@ final class NodeWorker {
         switch message {
         case .snapshot(let snapshot): adopt(snapshot)
         case .credentials(let identity, let contexts): self.contexts[identity] = contexts
+        case .revoked(let list): for site in pods.values { site.cutRevoked(list) }
         case .podOpened(let location, let sockets): open(location, sockets)
         case .podClosed(let location): close(location.pod, reason: .podRemoved)
         case .handOver(let handover): take(handover)

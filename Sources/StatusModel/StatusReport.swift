@@ -21,6 +21,8 @@ package struct StatusReport: Codable, Sendable, Hashable {
     package var notes: [String]
     package var pods: [PodStatus]
     package var certificates: [CertificateStatus]
+    /// Nil when revocation is not looked after.
+    package var revocation: RevocationStatus?
     package var state: StateStatus
     package var workers: [WorkerStatus]
     package var traffic: TrafficStatus
@@ -77,6 +79,9 @@ extension StatusReport {
         for certificate in certificates where certificate.state != .available {
             let why = certificate.error.isEmpty ? "" : ": \(certificate.error)"
             found.append("certificate of \(certificate.identity) is \(certificate.state.rawValue)\(why)")
+        }
+        if let revocation, !revocation.error.isEmpty {
+            found.append("the revocation lists are not current: \(revocation.error)")
         }
         if !state.lastError.isEmpty { found.append("state is not current: \(state.lastError)") }
         for worker in workers where !worker.answering { found.append("worker \(worker.index) does not answer") }

@@ -48,25 +48,26 @@ package struct Certificate: Hashable, Sendable {
         subject = try Self.name(X509_get_subject_name(pointer))
         isAuthority = X509_check_ca(pointer) == 1
         pem = try reference.pem()
-        var uris: [String] = []
-        var others = 0
-        if let data = X509_get_ext_d2i(pointer, NID_subject_alt_name, nil, nil) {
-            let names = OpaquePointer(data)
-            defer { GENERAL_NAMES_free(names) }
-            var bytes: UnsafePointer<UInt8>?
-            var count = zt_uri_name(names, 0, &bytes)
-            while count >= 0 {
-                uris.append(CertificateError.escaped(UnsafeBufferPointer(start: bytes, count: Int(count))))
-                count = zt_uri_name(names, Int32(uris.count), &bytes)
-            }
-            others = Int(zt_names_not_uri(names))
-        }
-        uriSANs = uris
-        otherSANs = others
+        (uriSANs, otherSANs) = Self.uris(of: pointer)
         ERR_clear_error()
     }
 
-    private static func time(_ time: UnsafePointer<ASN1_TIME>?) -> Int64? {
+    /// The URI names, escaped, and how many names are of another kind.
+    static func uris(of pointer: OpaquePointer) -> (names: [String], others: Int) {
+        guard let data = X509_get_ext_d2i(pointer, NID_subject_alt_name, nil, nil) else { return ([], 0) }
+        let names = OpaquePointer(data)
+        defer { GENERAL_NAMES_free(names) }
+        var uris: [String] = []
+        var bytes: UnsafePointer<UInt8>?
+        var count = zt_uri_name(names, 0, &bytes)
+        while count >= 0 {
+            uris.append(CertificateError.escaped(UnsafeBufferPointer(start: bytes, count: Int(count))))
+            count = zt_uri_name(names, Int32(uris.count), &bytes)
+        }
+        return (uris, Int(zt_names_not_uri(names)))
+    }
+
+    static func time(_ time: UnsafePointer<ASN1_TIME>?) -> Int64? {
         guard let time, let epoch = ASN1_TIME_set(nil, 0) else { return nil }
         defer { ASN1_STRING_free(epoch) }
         var days: Int32 = 0

@@ -21,13 +21,3 @@ package enum PeerExpectation: Sendable, Hashable {
         }
     }
 }
-
-/// A peer whose certificate was verified: made by a session after its handshake, by nothing else.
-package struct VerifiedPeer: Sendable, Hashable {
-    /// The one URI SAN of its leaf.
-    package let identity: SpiffeID
-
-    init(identity: SpiffeID) {
-        self.identity = identity
-    }
-}

@@ -13,13 +13,18 @@ package final class TLSContext: @unchecked Sendable {
     let raw: OpaquePointer
     package let role: Role
     package let identity: SpiffeID
+    /// What is revoked, asked in every handshake; nil when nobody looks after revocation.
+    let revocations: RevocationList?
 
     /// Key exchange groups, best first; a library that lacks the first list gets the second.
     private static let groups = ["X25519MLKEM768:X25519:P-256", "X25519:P-256"]
 
     /// - Throws: `TLSFailure` naming what OpenSSL refused.
-    package init(_ credentials: TLSCredentials, role: Role) throws(TLSFailure) {
+    package init(
+        _ credentials: TLSCredentials, role: Role, revocations: RevocationList? = nil
+    ) throws(TLSFailure) {
         self.role = role
+        self.revocations = revocations
         identity = credentials.identity
         ERR_clear_error()
         guard let raw = SSL_CTX_new(role == .client ? TLS_client_method() : TLS_server_method()) else {
@@ -36,6 +41,11 @@ package final class TLSContext: @unchecked Sendable {
         try loadKey(credentials.keyPEM)
         try loadRoots(credentials.rootsPEM)
         SSL_CTX_set_verify(raw, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
+        zt_ctx_set_verify(raw) { session, chain in
+            // The session put itself there and outlives its SSL object.
+            guard let session, let chain else { return 0 }
+            return Unmanaged<TLSSession>.fromOpaque(session).takeUnretainedValue().verify(chain) ? 1 : 0
+        }
         switch role {
         case .server:
             zt_ctx_require_h2(raw)

@@ -12,6 +12,7 @@ package final class TLSSession {
     private let ssl: OpaquePointer
     private let expectation: PeerExpectation
     private let role: TLSContext.Role
+    private let revocations: RevocationList?
     /// The verified peer; nil until the handshake is done.
     package private(set) var peer: VerifiedPeer?
     /// Why the session failed; nil while it has not.
@@ -32,6 +33,8 @@ package final class TLSSession {
         self.expectation = expectation
         self.channel = channel
         role = context.role
+        revocations = context.revocations
+        zt_ssl_set_session(ssl, Unmanaged.passUnretained(self).toOpaque())
     }
 
     deinit {
@@ -48,7 +51,7 @@ package final class TLSSession {
         case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE:
             return .wantsInput
         default:
-            failure = handshakeFailure()
+            if failure == nil { failure = handshakeFailure() }
             return .failed
         }
     }
@@ -88,14 +91,22 @@ package final class TLSSession {
     // MARK: - The peer
 
     private func handshakeFailure() -> TLSFailure {
-        let verdict = SSL_get_verify_result(ssl)
-        guard verdict == X509_V_OK else {
-            ERR_clear_error()
-            let text = String(cString: X509_verify_cert_error_string(verdict))
-            let reason: Reason = verdict == X509_V_ERR_CERT_REVOKED ? .certificateRevoked : .tlsFailed
-            return TLSFailure(reason, "the peer's certificate was refused: \(text)")
+        TLSFailure(.tlsFailed, TLSFailure.drainQueue("TLS handshake"))
+    }
+
+    /// Verifies the peer's chain; the library calls it during the handshake and tells the peer what it refuses.
+    func verify(_ chain: OpaquePointer) -> Bool {
+        guard X509_verify_cert(chain) == 1 else {
+            failure = .refused(chain)
+            return false
         }
-        return TLSFailure(.tlsFailed, TLSFailure.drainQueue("TLS handshake"))
+        guard let revocations, let verified = X509_STORE_CTX_get0_chain(chain) else { return true }
+        guard !revocations.revokes(chain: verified) else {
+            X509_STORE_CTX_set_error(chain, X509_V_ERR_CERT_REVOKED)
+            failure = .refused(chain)
+            return false
+        }
+        return true
     }
 
     private func verifyPeer() -> Bool {
@@ -109,7 +120,8 @@ package final class TLSSession {
         do throws(TLSFailure) {
             let identity = try peerIdentity()
             if let refusal = expectation.refusal(of: identity) { throw refusal }
-            peer = VerifiedPeer(identity: identity)
+            let chain = revocations == nil ? nil : SSL_get0_verified_chain(ssl).map { VerifiedChain($0) }
+            peer = VerifiedPeer(identity: identity, chain: chain)
             return true
         } catch {
             failure = error
@@ -125,6 +137,10 @@ package final class TLSSession {
         }
         guard X509_get_extension_flags(certificate) & UInt32(EXFLAG_CA) == 0 else {
             throw TLSFailure(.tlsFailed, "the peer's leaf certificate is a CA certificate")
+        }
+        // Without a keyUsage extension every bit is set.
+        guard X509_get_key_usage(certificate) & UInt32(KU_DIGITAL_SIGNATURE) != 0 else {
+            throw TLSFailure(.tlsFailed, "the peer's leaf certificate is not for digital signatures")
         }
         guard let extension_ = X509_get_ext_d2i(certificate, NID_subject_alt_name, nil, nil) else {
             throw TLSFailure(.identityMismatch, "the peer's certificate has no subject alternative name")

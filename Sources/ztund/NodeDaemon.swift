@@ -55,6 +55,12 @@ struct RunCommand: ParsableCommand {
         help: ArgumentHelp("spiffe://...=CERT.pem,KEY.pem; excludes --ca-dir. May be repeated.", valueName: "identity"))
     var identity: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Certificate revocation lists (PEM or DER), watched; default: the environment's CRL_PATH.",
+            valueName: "file"))
+    var crl: String?
+
     @Option(help: ArgumentHelp("Trust domain of this mesh (default cluster.local).", valueName: "name"))
     var trustDomain: String?
 
@@ -118,7 +124,9 @@ struct RunCommand: ParsableCommand {
         options.program.runDirectory = runDir
         options.program.caDirectory = caDir
         options.program.roots = roots
+        options.program.crl = crl
         options.program.trustDomain = trustDomain
+        try options.program.fillFromEnvironment()
         options.program.logLevel = logLevel
         options.program.poolMaxStreams = poolMaxStreams
         options.program.identities = try identity.map {

@@ -14,11 +14,16 @@ final class SessionPair {
     let clientChannel = TLSChannel()
     let serverChannel = TLSChannel()
 
-    init(client: TLSCredentials, server: TLSCredentials, expected: [SpiffeID], trustDomain: String) throws {
+    init(
+        client: TLSCredentials, server: TLSCredentials, expected: [SpiffeID], trustDomain: String,
+        revocations: RevocationList? = nil
+    ) throws {
         self.client = try TLSSession(
-            TLSContext(client, role: .client), channel: clientChannel, expectation: .oneOf(expected))
+            TLSContext(client, role: .client, revocations: revocations), channel: clientChannel,
+            expectation: .oneOf(expected))
         self.server = try TLSSession(
-            TLSContext(server, role: .server), channel: serverChannel, expectation: .trustDomain(trustDomain))
+            TLSContext(server, role: .server, revocations: revocations), channel: serverChannel,
+            expectation: .trustDomain(trustDomain))
     }
 
     /// Runs the handshake to its end on both sides.
