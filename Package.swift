@@ -76,7 +76,7 @@ let package = Package(
             "ztund", ["NodeProxy", "Capture", "ControlPlane", "AdminServer", "Telemetry", "MeshModel", "StatusModel"]),
         program(
             "ztun-waypoint", ["WaypointProxy", "ControlPlane", "AdminServer", "Telemetry", "MeshModel", "StatusModel"]),
-        program("ztun", ["StatusModel"]),
+        program("ztun", ["StatusModel", "MeshModel"]),
         tests("MeshModelTests", ["MeshModel"]),
         tests("TelemetryTests", ["Telemetry", "StatusModel", "MeshModel"]),
         tests("RoutingCoreTests", ["RoutingCore", "MeshModel", "Telemetry", collections]),

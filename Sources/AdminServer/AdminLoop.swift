@@ -9,9 +9,9 @@ final class AdminLoop: EventHandler {
     private enum Purpose: Sendable { case status, metrics(openMetrics: Bool) }
 
     let loop: EventLoop
-    private let source: any AdminSource
+    let source: any AdminSource
     private let log: Log
-    private let mailbox: Mailbox<AdminMessage>
+    let mailbox: Mailbox<AdminMessage>
     private var receiver: MailboxReceiver<AdminMessage>?
     private var listeners: [AdminListener] = []
     private var connections: [UInt64: AdminConnection] = [:]
@@ -19,8 +19,10 @@ final class AdminLoop: EventHandler {
     private var round: WorkerRound
     private var waiting: [(connection: UInt64, serial: UInt64, purpose: Purpose)] = []
     private var waitingForNext: [(connection: UInt64, serial: UInt64, purpose: Purpose)] = []
-    /// How many configuration dumps are being written.
-    private let dumps = Lock(0)
+    /// How many long answers are being written.
+    let compositions = Lock(0)
+    var inspections: [UInt64: Inspection] = [:]
+    var nextInspection: UInt64 = 0
     private lazy var roundDeadline = Deadline(owner: self, kind: 0)
 
     init(source: any AdminSource, log: Log, mailbox: Mailbox<AdminMessage>) throws(SystemError) {
@@ -49,6 +51,7 @@ final class AdminLoop: EventHandler {
         switch message {
         case .workerAnswered(let number, let worker, let answer, let at):
             if round.take(answer, of: worker, round: number, at: at) { endRound() }
+        case .inspected(let identifier, let worker, let answer): inspections[identifier]?.take(answer, of: worker)
         case .replied(let connection, let serial, let response): reply(response, connection, serial)
         case .stop: loop.stop()
         }
@@ -100,31 +103,11 @@ final class AdminLoop: EventHandler {
             source.shutDown()
         case .configDump:
             dumpConfiguration(replying(to: connection))
+        case .list(let query): list(query, replying(to: connection))
         case .status: ask(.status, for: connection)
         case .metrics(let openMetrics): ask(.metrics(openMetrics: openMetrics), for: connection)
         case .addPod: command(connection, needsNamespacePath: true, source.add)
         case .removePod: command(connection, needsNamespacePath: false, source.remove)
-        }
-    }
-
-    /// A large mesh takes seconds to write down, which readiness and metrics must not wait for.
-    private func dumpConfiguration(_ reply: @escaping @Sendable (AdminResponse) -> Void) {
-        let isFree = dumps.withLock { running in
-            defer { running += running < 2 ? 1 : 0 }
-            return running < 2
-        }
-        guard isFree else { return reply(.text(503, "two dumps are being written; try again\n")) }
-        let dump = ConfigDump(snapshot: source.meshSnapshot, report: source.report())
-        let dumps = dumps
-        do throws(SystemError) {
-            try LoopThread(name: "ztun-dump") {
-                let response = AdminResponse.json(200, dump.bytes())
-                dumps.withLock { $0 -= 1 }
-                reply(response)
-            }.detach()
-        } catch {
-            dumps.withLock { $0 -= 1 }
-            reply(.text(503, "\(error); raise the limits of this process\n"))
         }
     }
 

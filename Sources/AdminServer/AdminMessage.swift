@@ -2,6 +2,8 @@
 enum AdminMessage: Sendable {
     /// A worker's answer; `at` is the monotonic time it was given.
     case workerAnswered(round: UInt64, worker: Int, WorkerAnswer, at: UInt64)
+    /// A worker's answer to an ``Inspection``.
+    case inspected(UInt64, worker: Int, WorkerAnswer)
     case replied(connection: UInt64, serial: UInt64, AdminResponse)
     case stop
 }

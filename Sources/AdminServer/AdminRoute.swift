@@ -8,6 +8,7 @@ enum AdminRoute: Equatable, Sendable {
     case logging(level: String?, reset: Bool)
     case quit
     case status
+    case list(ListQuery)
     case addPod
     case removePod
     /// Nothing of ours: the answer is ready.
@@ -39,6 +40,10 @@ extension AdminRoute {
         case (.control, "/pods"):
             known["POST"] = .addPod
             known["DELETE"] = .removePod
+        case (.control, _):
+            if let kind = ListQuery.Kind(rawValue: String(path.dropFirst())), path.hasPrefix("/") {
+                known["GET"] = .list(ListQuery(kind, query))
+            }
         default: break
         }
         if let route = known[method] {

@@ -13,6 +13,9 @@ package protocol AdminSource: AnyObject, Sendable {
     /// not answered within a second is reported as not answering, with its last known figures.
     func ask(worker: Int, _ reply: @escaping @Sendable (WorkerAnswer) -> Void)
 
+    /// The same with a say in how much the worker tells; by default the short answer, whatever was asked.
+    func ask(worker: Int, _ question: WorkerQuestion, _ reply: @escaping @Sendable (WorkerAnswer) -> Void)
+
     /// What the program knows without its workers. The server fills in workers, traffic, refusals,
     /// the log's state and the problems.
     func report() -> StatusReport
@@ -26,6 +29,12 @@ package protocol AdminSource: AnyObject, Sendable {
 
     /// The state in force, for `GET /config_dump`.
     var meshSnapshot: MeshSnapshot { get }
+
+    /// What it was started with, for `GET /config_dump`.
+    var runningConfiguration: RunningConfiguration { get }
+
+    /// The certificates it holds, with their PEM text but never a key, for `GET /config_dump`.
+    func heldCertificates() -> [HeldCertificate]
 
     /// Takes a pod in.
     func add(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void)
@@ -41,6 +50,16 @@ extension AdminSource {
     package func metrics() -> [Metric] { [] }
 
     package var meshSnapshot: MeshSnapshot { .empty }
+
+    package var runningConfiguration: RunningConfiguration { RunningConfiguration() }
+
+    package func heldCertificates() -> [HeldCertificate] { report().certificates.map { HeldCertificate($0) } }
+
+    package func ask(
+        worker: Int, _ question: WorkerQuestion, _ reply: @escaping @Sendable (WorkerAnswer) -> Void
+    ) {
+        ask(worker: worker, reply)
+    }
 
     package func add(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void) {
         reply(CommandReply(ok: false, message: "this program takes care of no pods; ask ztund"))

@@ -5,7 +5,11 @@ internal import StatusModel
 /// of what it is made from.
 struct ConfigDump: Sendable {
     let snapshot: MeshSnapshot
-    let report: StatusReport
+    var version = ""
+    var pods: [PodStatus] = []
+    var certificates: [HeldCertificate] = []
+    var connections: [LiveConnection] = []
+    var configuration = RunningConfiguration()
 
     /// The document as text; takes time in proportion to the mesh.
     func bytes() -> [UInt8] {
@@ -24,16 +28,22 @@ struct ConfigDump: Sendable {
         // The tools expect these keys also when there is nothing below them.
         return .object([
             .init("workloads", .array(workloads.map(Self.workload))),
-            .init("services", .array(services.map(service))),
+            .init("services", .array(services.map { service($0) })),
             .init("policies", .array(policies.map(Self.policy))),
-            .init("certificates", .array(report.certificates.map(Self.certificate))),
-            .init("workloadState", .object(report.pods.map { .init($0.netns, Self.state(of: $0)) })),
-            .init("version", .object(["version": .string(report.version)])),
-            .init("config", .object([])),
+            .init("certificates", .array(certificates.map(Self.certificate))),
+            .init("workloadState", .object(states)),
+            .init("stagedServices", .object(staged(workloads))),
+            .init(
+                "staticConfig",
+                .object([
+                    .init("workloads", .array([])), .init("services", .array([])), .init("policies", .array([])),
+                ])),
+            .init("version", versionDocument),
+            .init("config", configuration.document),
         ])
     }
 
-    private static func workload(_ workload: Workload) -> JSONValue {
+    static func workload(_ workload: Workload) -> JSONValue {
         let fields = workload.fields
         let services = fields.services.sorted { "\($0.key)" < "\($1.key)" }.map { name, ports in
             JSONValue.Member("\(name)", .object(["port": Self.ports(ports)]))
@@ -75,9 +85,10 @@ struct ConfigDump: Sendable {
                 ]))
     }
 
-    private func service(_ service: Service) -> JSONValue {
+    func service(_ service: Service, withEndpoints: Bool = true) -> JSONValue {
         let fields = service.fields
-        let endpoints = snapshot.endpoints(of: service.serviceName).map { endpoint in
+        let known = withEndpoints ? snapshot.endpoints(of: service.serviceName) : []
+        let endpoints = known.map { endpoint in
             JSONValue.Member(
                 endpoint.workload.fields.uid,
                 .object([
@@ -119,7 +130,7 @@ struct ConfigDump: Sendable {
                 ]))
     }
 
-    private static func policy(_ policy: AuthorizationPolicy) -> JSONValue {
+    static func policy(_ policy: AuthorizationPolicy) -> JSONValue {
         .object([
             .init("name", .string(policy.name)),
             .init("namespace", .string(policy.namespace)),
@@ -171,38 +182,8 @@ struct ConfigDump: Sendable {
         ])
     }
 
-    private static func ports(_ ports: [UInt16: UInt16]) -> JSONValue {
+    static func ports(_ ports: [UInt16: UInt16]) -> JSONValue {
         .object(ports.sorted { $0.key < $1.key }.map { .init("\($0.key)", .number(Int64($0.value))) })
-    }
-
-    private static func certificate(_ certificate: CertificateStatus) -> JSONValue {
-        let state =
-            certificate.error.isEmpty
-            ? certificate.state.rawValue : "\(certificate.state.rawValue): \(certificate.error)"
-        let leaf: [JSONValue] =
-            certificate.notAfter == nil
-            ? []
-            : [
-                .object([
-                    "serialNumber": .string(certificate.serialNumber),
-                    "validFrom": certificate.notBefore.map { .string("\($0)") },
-                    "expirationTime": certificate.notAfter.map { .string("\($0)") },
-                ])
-            ]
-        return .object([
-            .init("identity", .string(certificate.identity)), .init("state", .string(state)),
-            .init("certChain", .array(leaf)), .init("rootCerts", .array([])),
-        ])
-    }
-
-    private static func state(of pod: PodStatus) -> JSONValue {
-        let account = SpiffeID(pod.identity)?.serviceAccount ?? ""
-        return .object([
-            "state": .string(pod.state == .captured ? "Up" : "Pending"),
-            "info": .object([
-                "name": .string(pod.name), "namespace": .string(pod.namespace), "serviceAccount": .string(account),
-            ]),
-        ])
     }
 
     private static func members(_ pairs: KeyValuePairs<String, JSONValue?>) -> [JSONValue.Member] {

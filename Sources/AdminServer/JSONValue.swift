@@ -23,6 +23,12 @@ indirect enum JSONValue: Equatable, Sendable {
         .object(members.compactMap { name, value in value.flatMap { $0.isEmpty ? nil : Member(name, $0) } })
     }
 
+    /// An object with more members behind its own; anything else as it is.
+    func adding(_ members: [Member]) -> JSONValue {
+        guard case .object(let own) = self else { return self }
+        return .object(own + members)
+    }
+
     /// A list of texts.
     static func strings(_ texts: some Sequence<String>) -> JSONValue { .array(texts.map { .string($0) }) }
 

@@ -13,8 +13,16 @@ package struct WorkerAnswer: Sendable {
     /// Application connections open now, by pod (`namespace/name`).
     package var podConnections: [String: UInt64] = [:]
     package var traffic = TrafficSnapshot()
-    /// The newest refusals, newest first; 100 are enough.
+    /// The newest refusals, newest first, as many as were asked for.
     package var refusals: [Refusal] = []
+    /// Refusals it still remembers; nil when that is not said.
+    package var refusalsHeld: Int?
+    /// Live connections, as many as were asked for; ``connections`` counts them all.
+    package var live: [LiveConnection] = []
+    /// CPU time of its thread since the start, nanoseconds; nil when that is not measured.
+    package var cpuNanoseconds: UInt64?
+    /// Turns of its event loop since the start; nil when they are not counted.
+    package var turns: UInt64?
 
     package init() {}
 }

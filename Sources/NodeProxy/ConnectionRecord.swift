@@ -51,6 +51,14 @@ struct ConnectionRecord {
         return labels
     }
 
+    /// The pod of this node it is about, `namespace/name`.
+    var pod: String {
+        (direction == .outbound ? sourceWorkload : destinationWorkload).map { "\($0)" } ?? ""
+    }
+
+    /// What mutual TLS proved of the other side.
+    var peer: SpiffeID? { direction == .outbound ? destinationIdentity : sourceIdentity }
+
     /// The access-log record.
     func access(_ outcome: RelayOutcome?, failure: TunnelFailure?, now: UInt64) -> AccessRecord {
         var record = AccessRecord(direction: direction, source: source, destination: destination)

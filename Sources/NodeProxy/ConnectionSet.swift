@@ -1,3 +1,4 @@
+internal import AdminServer
 internal import HBONE
 
 /// An application connection that can be cut: element of a ``ConnectionSet``.
@@ -9,6 +10,9 @@ class SiteConnection {
 
     /// Adds what it has moved so far to the metrics.
     func countBytes() {}
+
+    /// What `ztun connections` shows of it; nil when there is nothing to show. Bytes are those last counted.
+    func live(now: UInt64) -> LiveConnection? { nil }
 }
 
 /// The live connections of a site, with constant-time insertion and removal.

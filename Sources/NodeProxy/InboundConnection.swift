@@ -1,3 +1,4 @@
+internal import AdminServer
 internal import Capture
 internal import EventLoop
 internal import HBONE
@@ -116,7 +117,9 @@ final class InboundConnection: SiteConnection, RelayOwner {
             record.service = target.service.flatMap { worker.snapshot.service($0) }
             let request = AuthorizationRequest(
                 source: identity, sourceIP: connection.remote.ip, target: target, workload: workload)
-            switch Authorizer.authorize(request, in: worker.snapshot) {
+            let authorization = Authorizer.authorize(request, in: worker.snapshot)
+            worker.logDecision(authorization, record)
+            switch authorization {
             case .refused(let refusal):
                 refuse(
                     401,
@@ -169,7 +172,9 @@ final class InboundConnection: SiteConnection, RelayOwner {
         }
         let request = AuthorizationRequest(source: nil, sourceIP: peer.ip, target: target, workload: workload)
         worker.opened(&record)
-        switch Authorizer.authorize(request, in: worker.snapshot) {
+        let authorization = Authorizer.authorize(request, in: worker.snapshot)
+        worker.logDecision(authorization, record)
+        switch authorization {
         case .refused(let refusal):
             record.policy = refusal.policy ?? ""
             Kernel.resetOnClose(socket.number)
@@ -200,6 +205,13 @@ final class InboundConnection: SiteConnection, RelayOwner {
         } else if let bytes = plain?.bytes {
             site.worker.count(&record, fromSocket: bytes.toSocket, toSocket: bytes.fromSocket)
         }
+    }
+
+    override func live(now: UInt64) -> LiveConnection? {
+        var live = record.live(
+            pod: site.location.pod, transport: record.isMutualTLS ? .hbone : .tcp, to: request.target.dial, now: now)
+        live.target = live.service.isEmpty ? record.authority : live.service
+        return live
     }
 
     // MARK: - RelayOwner

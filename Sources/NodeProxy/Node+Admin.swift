@@ -14,6 +14,12 @@ extension Node: AdminSource {
         mailboxes[worker].post(.ask(reply))
     }
 
+    package func ask(
+        worker: Int, _ question: WorkerQuestion, _ reply: @escaping @Sendable (WorkerAnswer) -> Void
+    ) {
+        mailboxes[worker].post(.inspect(question, reply))
+    }
+
     package func report() -> StatusReport {
         let now = Kernel.realtimeNow()
         var report = StatusReport(

@@ -20,6 +20,8 @@ package enum NodeMessage: Sendable {
     case handOver(OutboundHandover)
     /// The admin thread asks for figures.
     case ask(@Sendable (WorkerAnswer) -> Void)
+    /// The same with a say in how much is told.
+    case inspect(WorkerQuestion, @Sendable (WorkerAnswer) -> Void)
     /// Take no new work; finish what runs.
     case drain
     /// Cut everything and end.

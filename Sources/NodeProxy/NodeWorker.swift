@@ -53,7 +53,8 @@ final class NodeWorker {
         case .podOpened(let location, let sockets): open(location, sockets)
         case .podClosed(let location): close(location.pod, reason: .podRemoved)
         case .handOver(let handover): take(handover)
-        case .ask(let reply): reply(answer())
+        case .ask(let reply): reply(answer(WorkerQuestion()))
+        case .inspect(let question, let reply): reply(answer(question))
         case .drain: drain()
         case .stop:
             for pod in Array(pods.keys) { close(pod, reason: .drainDeadline) }
@@ -100,7 +101,7 @@ final class NodeWorker {
         site.carry(socket, handover)
     }
 
-    private func answer() -> WorkerAnswer {
+    private func answer(_ question: WorkerQuestion) -> WorkerAnswer {
         var answer = WorkerAnswer()
         for site in pods.values {
             site.countBytes()
@@ -111,7 +112,11 @@ final class NodeWorker {
             answer.streams += UInt64(counts.streams)
         }
         answer.traffic = traffic.snapshot()
-        answer.refusals = refusals.newest(100)
+        answer.refusals = refusals.newest(question.refusals)
+        answer.refusalsHeld = refusals.count
+        answer.live = question.connections > 0 ? liveConnections(question) : []
+        answer.cpuNanoseconds = Kernel.threadCPUTime()
+        answer.turns = loop.turns
         return answer
     }
 
@@ -175,7 +180,7 @@ final class NodeWorker {
         refusals.append(
             Refusal(
                 time: Kernel.realtimeNow(), reason: failure.reason, direction: record.direction,
-                source: record.source, destination: record.destination, peer: record.sourceIdentity,
+                source: record.source, destination: record.destination, pod: record.pod, peer: record.peer,
                 policy: record.policy, detail: failure.description))
     }
 }

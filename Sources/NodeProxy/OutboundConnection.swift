@@ -1,3 +1,4 @@
+internal import AdminServer
 internal import Capture
 internal import EventLoop
 internal import HBONE
@@ -120,6 +121,13 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
     override func countBytes() {
         guard let bytes = relay?.bytes ?? plain?.bytes else { return }
         site.worker.count(&record, fromSocket: bytes.fromSocket, toSocket: bytes.toSocket)
+    }
+
+    override func live(now: UInt64) -> LiveConnection? {
+        var live = record.live(
+            pod: site.location.pod, transport: route.transport.live, to: record.destination, now: now)
+        live.target = "\(destination)"
+        return live
     }
 
     // MARK: - RelayOwner

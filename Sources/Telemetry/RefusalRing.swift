@@ -8,6 +8,8 @@ package struct Refusal: Sendable, Hashable {
     package var direction: Direction
     package var source: SocketAddress
     package var destination: SocketAddress
+    /// The pod of this node it was about, `namespace/name`; empty when there is none.
+    package var pod = ""
     /// What mutual TLS proved of the peer.
     package var peer: SpiffeID?
     /// The policy that refused, `namespace/name`; empty when none did.
@@ -17,8 +19,9 @@ package struct Refusal: Sendable, Hashable {
 
     package init(
         time: UInt64, reason: Reason, direction: Direction, source: SocketAddress, destination: SocketAddress,
-        peer: SpiffeID? = nil, policy: String = "", detail: String = ""
+        pod: String = "", peer: SpiffeID? = nil, policy: String = "", detail: String = ""
     ) {
+        self.pod = pod
         self.time = time
         self.reason = reason
         self.direction = direction

@@ -19,7 +19,7 @@ struct LogCommand: ParsableCommand {
 
     func run() throws {
         var query: [String] = []
-        if let level { query.append("level=\(Self.encoded(level))") }
+        if let level { query.append("level=\(URLText.encoded(level))") }
         if reset { query.append("reset") }
         let target = "/logging" + (query.isEmpty ? "" : "?\(query.joined(separator: "&"))")
         let programs = try Programs.found(options)
@@ -35,19 +35,5 @@ struct LogCommand: ParsableCommand {
             case nil: break
             }
         }
-    }
-
-    private static func encoded(_ text: String) -> String {
-        var result = ""
-        for byte in text.utf8 {
-            switch byte {
-            case 48...57, 65...90, 97...122, UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
-                result.unicodeScalars.append(Unicode.Scalar(byte))
-            default:
-                let hex = String(byte, radix: 16)
-                result += byte < 16 ? "%0\(hex)" : "%\(hex)"
-            }
-        }
-        return result
     }
 }

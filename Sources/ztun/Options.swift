@@ -20,5 +20,5 @@ struct Options: ParsableArguments {
 
 /// How an answer is printed.
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
-    case table, json
+    case table, json, yaml
 }

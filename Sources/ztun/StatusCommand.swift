@@ -9,18 +9,22 @@ struct StatusCommand: ParsableCommand {
         discussion: """
             With -o json the output is one JSON object for each program; its names are stable, and "problems" says in
             sentences what must be looked at.
+            EXAMPLES:
+              ztun status
+              ztun status -o json | jq -r '.problems[]'
+
             Exit codes: 0 all is well, 1 a problem was found, 2 usage, 3 none runs, 4 no answer within 2 seconds.
             """)
 
     @OptionGroup var options: Options
 
-    @Option(name: .shortAndLong, help: "table or json.")
+    @Option(name: .shortAndLong, help: "table, json or yaml.")
     var output = OutputFormat.table
 
     func run() throws {
         let programs: [ProgramName]
         do throws(Failure) { programs = try Programs.found(options) } catch {
-            if output == .json { print(Self.json(Unreachable(program: nil, problems: [error.message]))) }
+            show(Unreachable(program: nil, problems: [error.message]))
             throw error
         }
         var failures: [Failure] = []
@@ -31,11 +35,10 @@ struct StatusCommand: ParsableCommand {
                 let report = try Self.report(of: exchange)
                 answered += 1
                 hasProblem = hasProblem || !report.problems.isEmpty
-                print(output == .json ? Self.json(report) : StatusTable(report).text)
+                if output == .table { print(StatusTable(report).text) } else { show(report) }
             } catch {
                 failures.append(error)
-                guard output == .json else { continue }
-                print(Self.json(Unreachable(program: exchange.program.rawValue, problems: [error.message])))
+                show(Unreachable(program: exchange.program.rawValue, problems: [error.message]))
             }
         }
         // One program that answers decides more than one that is gone: its socket may be left over.
@@ -67,12 +70,13 @@ struct StatusCommand: ParsableCommand {
         }
     }
 
-    private static func json(_ value: some Encodable) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        // Encoding plain strings and numbers has no way to fail; an empty object is still JSON.
-        guard let data = try? encoder.encode(value) else { return "{}" }
-        return String(decoding: data, as: UTF8.self)
+    /// Prints a document; nothing where tables are wanted.
+    private func show(_ value: some Encodable) {
+        switch output {
+        case .table: break
+        case .json: print(Document.json(value))
+        case .yaml: print("---\n\(Document.yaml(value))", terminator: "")
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 /// Text in columns, two blanks between them.
 struct Table {
     private var rows: [[String]]
-    private let indent = "  "
+    private var indent = "  "
 
     init(_ header: String...) {
         rows = [header]
@@ -9,6 +9,13 @@ struct Table {
 
     mutating func add(_ cells: String...) {
         rows.append(cells.map { $0.isEmpty ? "-" : Self.printable($0) })
+    }
+
+    /// The same without the indentation, for a table that stands alone.
+    var flush: Table {
+        var table = self
+        table.indent = ""
+        return table
     }
 
     var isEmpty: Bool { rows.count == 1 }

@@ -9,6 +9,13 @@ struct Ztun: ParsableCommand {
         commandName: "ztun",
         abstract: "Show and steer the ztund and ztun-waypoint that run here.",
         discussion: """
+            Something is refused?     ztun denials --since 5m
+            What does that mean?      ztun reasons policy_not_allowed
+            Is all well here?         ztun status
+            Who talks to my pod?      ztun connections --pod app/web
+
+            Completion: `ztun --generate-completion-script bash|zsh|fish`.
+
             Exit codes:
               0  all is well
               1  the program is not ready, or a problem was found or reported
@@ -17,7 +24,11 @@ struct Ztun: ParsableCommand {
               4  one has its socket, but gives no usable answer within 2 seconds
             """,
         version: ProductVersion.text,
-        subcommands: [StatusCommand.self, PodCommand.self, LogCommand.self, VersionCommand.self])
+        subcommands: [
+            StatusCommand.self, DenialsCommand.self, ConnectionsCommand.self, WorkloadsCommand.self,
+            ServicesCommand.self, PoliciesCommand.self, PodCommand.self, LogCommand.self, ReasonsCommand.self,
+            VersionCommand.self,
+        ])
 
     static func main() {
         do {

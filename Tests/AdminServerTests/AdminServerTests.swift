@@ -78,8 +78,21 @@ import Testing
         for _ in 0..<5 {
             let text = try #require(Client.get(try adminPort(), "/config_dump"))
             #expect(text.contains("content-type: application/json\r\n"))
-            #expect(text.hasSuffix("\n  \"config\": {}\n}\n"))
+            #expect(text.contains("\n  \"config\": {\n") && text.hasSuffix("\n  }\n}\n"))
         }
+    }
+
+    @Test(arguments: [false, true])
+    func servesListsOverTheSocket(oneHangs: Bool) throws {
+        defer { finish() }
+        source.hangs.withLock { $0 = oneHangs }
+        let client = try #require(Client(path: path))
+        client.send("GET /denials?limit=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        let answer = try #require(client.readAll())
+        #expect(answer.hasPrefix("HTTP/1.1 200 OK"))
+        #expect(answer.contains("\"matching\": \(oneHangs ? 1 : 2),"))
+        #expect(answer.contains("\"silentWorkers\": 1,") == oneHangs)
+        #expect(answer.contains("\"reason\": \"policy_denied\""))
     }
 
     @Test func servesStatusAndPodsOverTheSocket() throws {

@@ -1,0 +1,77 @@
+internal import EventLoop
+internal import StatusModel
+internal import Telemetry
+
+extension AdminLoop {
+    /// Connections per worker in a configuration dump.
+    private static let dumpedConnections = 10_000
+
+    func list(_ query: ListQuery, _ reply: @escaping @Sendable (AdminResponse) -> Void) {
+        let listing = Listing(
+            query: query, program: source.report().program, snapshot: source.meshSnapshot, now: Kernel.realtimeNow())
+        guard let question = query.question else {
+            return compose(reply) { .json(200, listing.bytes()) }
+        }
+        inspect(question) { [unowned self] inspection in
+            var listing = listing
+            listing.answers = inspection.answers
+            listing.silentWorkers = inspection.silentWorkers
+            let complete = listing
+            compose(reply) { .json(200, complete.bytes()) }
+        }
+    }
+
+    func dumpConfiguration(_ reply: @escaping @Sendable (AdminResponse) -> Void) {
+        inspect(WorkerQuestion(refusals: 0, connections: Self.dumpedConnections)) { [unowned self] inspection in
+            let report = source.report()
+            let dump = ConfigDump(
+                snapshot: source.meshSnapshot, version: report.version, pods: report.pods,
+                certificates: source.heldCertificates(), connections: inspection.answers.flatMap(\.live),
+                configuration: source.runningConfiguration)
+            compose(reply) { .json(200, dump.bytes()) }
+        }
+    }
+
+    /// Asks all workers and calls `finish` once, on this thread.
+    private func inspect(_ question: WorkerQuestion, _ finish: @escaping (Inspection) -> Void) {
+        let identifier = nextInspection
+        nextInspection += 1
+        let inspection = Inspection(identifier, workers: source.workerCount, server: self, finish: finish)
+        inspections[identifier] = inspection
+        guard source.workerCount > 0 else { return inspection.expired(0) }
+        inspection.start()
+        let mailbox = self.mailbox
+        for worker in 0..<source.workerCount {
+            source.ask(worker: worker, question) { answer in
+                mailbox.post(.inspected(identifier, worker: worker, answer))
+            }
+        }
+    }
+
+    func forget(inspection identifier: UInt64) {
+        inspections[identifier] = nil
+    }
+
+    /// A large mesh takes seconds to write down, which readiness and metrics must not wait for.
+    private func compose(
+        _ reply: @escaping @Sendable (AdminResponse) -> Void, _ make: @escaping @Sendable () -> AdminResponse
+    ) {
+        let limit = 4
+        let isFree = compositions.withLock { running in
+            defer { running += running < limit ? 1 : 0 }
+            return running < limit
+        }
+        guard isFree else { return reply(.text(503, "\(limit) long answers are being written; try again\n")) }
+        let compositions = compositions
+        do throws(SystemError) {
+            try LoopThread(name: "ztun-dump") {
+                let response = make()
+                compositions.withLock { $0 -= 1 }
+                reply(response)
+            }.detach()
+        } catch {
+            compositions.withLock { $0 -= 1 }
+            reply(.text(503, "\(error); raise the limits of this process\n"))
+        }
+    }
+}

@@ -1,0 +1,15 @@
+/// How much a worker is to say of itself beside its figures.
+package struct WorkerQuestion: Sendable, Hashable {
+    /// Most refusals, newest first.
+    package var refusals = 100
+    /// Most live connections; 0 for none.
+    package var connections = 0
+    /// Only connections of this pod (`namespace/name`); nil for all.
+    package var pod: String?
+
+    package init(refusals: Int = 100, connections: Int = 0, pod: String? = nil) {
+        self.refusals = refusals
+        self.connections = connections
+        self.pod = pod
+    }
+}
