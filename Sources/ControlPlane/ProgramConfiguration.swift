@@ -44,7 +44,8 @@ package struct ProgramConfiguration: Hashable, Sendable {
         switch (options.caDirectory, options.roots) {
         case (let directory?, nil) where options.identities.isEmpty:
             identitySource = .authority(
-                directory: directory, trustDomain: trustDomain, lifetime: options.secretTTL ?? CertificateAuthority.leafLifetime)
+                directory: directory, trustDomain: trustDomain,
+                lifetime: options.secretTTL ?? CertificateAuthority.leafLifetime)
         case (nil, let roots?) where !options.identities.isEmpty:
             if let other = options.identities.first(where: { $0.identity.trustDomain != trustDomain }) {
                 throw fault(

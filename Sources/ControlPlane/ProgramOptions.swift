@@ -26,7 +26,8 @@ package struct ProgramOptions: Hashable, Sendable {
     package init() {}
 
     static let keys = [
-        "state", "runDir", "caDir", "roots", "identities", "crl", "secretTTL", "trustDomain", "workers", "adminAddress", "metricsAddress",
+        "state", "runDir", "caDir", "roots", "identities", "crl", "secretTTL", "trustDomain", "workers", "adminAddress",
+        "metricsAddress",
         "readinessAddress", "logFormat", "logLevel", "poolMaxStreams",
     ]
 
