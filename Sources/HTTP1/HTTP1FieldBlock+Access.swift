@@ -1,7 +1,7 @@
 extension HTTP1FieldBlock {
     /// The text of a slice, with bytes that are not UTF-8 replaced; it comes from a peer: escape it before logging.
     package func text(_ slice: HTTP1Slice) -> String {
-        String(decoding: bytes[slice.range], as: UTF8.self)
+        withBytes(slice) { String(decoding: $0, as: UTF8.self) }
     }
 
     /// The value of the first field of that lower-case name; nil when there is none.
@@ -35,9 +35,14 @@ extension HTTP1FieldBlock {
         kinds.contains(kind) ? fields.firstIndex { $0.kind == kind } : nil
     }
 
-    /// Runs the body with the bytes of a slice in place; the pointer ends with the body.
+    /// Runs the body with the bytes of a slice in place; the pointer ends with the body. A slice of a head that is gone is
+    /// empty.
     package func withBytes<Result>(_ slice: HTTP1Slice, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-        bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[slice.range])) }
+        bytes.withUnsafeBytes { source in
+            let range = slice.range
+            guard range.upperBound <= source.count else { return body(UnsafeRawBufferPointer(start: nil, count: 0)) }
+            return body(UnsafeRawBufferPointer(rebasing: source[range]))
+        }
     }
 
     /// Whether the slice is that text, ASCII letters compared without case; `text` is lower case.

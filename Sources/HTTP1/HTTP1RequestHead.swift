@@ -34,6 +34,12 @@ package final class HTTP1RequestHead {
     /// The first value of a field; the name in lower case.
     package func value(of name: StaticString) -> String? { block.value(of: name) }
 
+    /// Forgets the head.
+    func clear() {
+        block.clear()
+        (methodSlice, target, path, authority) = (.empty, .empty, .empty, .empty)
+    }
+
     /// Reads the gathered bytes; on failure the head must not be used.
     func read() throws(HTTP1Failure) {
         let fieldsStart = try readRequestLine()

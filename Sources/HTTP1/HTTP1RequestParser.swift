@@ -85,7 +85,7 @@ package final class HTTP1RequestParser {
 
     /// Forgets the ended request and makes ready for the next; ``head`` is empty afterwards.
     package func startNext() {
-        head.block.clear()
+        head.clear()
         state = .head
     }
 

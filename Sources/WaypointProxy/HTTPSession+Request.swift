@@ -182,7 +182,7 @@ extension HTTPSession: L7Fields {
             exchange.detail = cause.description
             if let choice = exchange.choice { exchange.excluded.append(choice.workload.fields.uid) }
             let mayRetry = exchange.choice?.mayTryAnother ?? false
-            guard mayRetry, exchange.attempts < Self.attemptLimit else {
+            guard mayRetry, cause.isWorthAnotherEndpoint, exchange.attempts < Self.attemptLimit else {
                 return fail(503, cause.reason, cause.description)
             }
             connect()

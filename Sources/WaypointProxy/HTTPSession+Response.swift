@@ -76,7 +76,8 @@ extension HTTPSession {
         if !exchange.requestEnded {
             // The rest of the request is dropped, and its upstream, which waits for it, is not used again.
             dropUpstream()
-            if parser.isPaused { parser.isPaused = false }
+            parser.isPaused = false
+            armForDiscarding()
             return feed()
         }
         completeIfDone()

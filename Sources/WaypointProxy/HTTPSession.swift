@@ -97,6 +97,9 @@ final class HTTPSession: EventHandler, ChannelReceiver, HTTP1RequestDelegate {
         deadline.arm(worker.loop.deadlines(seconds: seconds), now: worker.loop.now)
     }
 
+    /// Gives a client whose request nobody wants any more little time for the rest of it.
+    func armForDiscarding() { arm(.closing) }
+
     func disarm() {
         armed = nil
         deadline.cancel()
@@ -132,7 +135,7 @@ final class HTTPSession: EventHandler, ChannelReceiver, HTTP1RequestDelegate {
             isFeeding = true
             let consumed = parser.receive(bytes, count: count)
             isFeeding = false
-            if consumed < count {
+            if consumed < count, phase != .closing, phase != .closed {
                 unread.append(contentsOf: UnsafeRawBufferPointer(start: bytes + consumed, count: count - consumed))
                 feed()
             }

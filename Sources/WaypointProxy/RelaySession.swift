@@ -63,7 +63,9 @@ final class RelaySession: ChannelReceiver {
         upstream = nil
         if let choice { excluded.append(choice.workload.fields.uid) }
         // What the client has sent stays in `held` until a dial succeeds, so another endpoint sees all of it.
-        guard choice?.mayTryAnother == true, attempts < HTTPSession.attemptLimit else { return finish(failure) }
+        guard choice?.mayTryAnother == true, failure.isWorthAnotherEndpoint, attempts < HTTPSession.attemptLimit else {
+            return finish(failure)
+        }
         connect()
     }
 

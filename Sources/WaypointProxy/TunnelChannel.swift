@@ -138,11 +138,12 @@ final class TunnelChannel: Channel, TunnelSink, TunnelWaiter {
     func tunnelAnswered(status: Int, head: HeaderBlock) {
         guard phase == .opening else { return }
         guard (200..<300).contains(status) else {
-            let detail = head.text("proxy-status").map { ": \(EscapedText($0.utf8))" } ?? ""
+            let said = PeerReason(head)
+            let details = said.details.isEmpty ? "" : ": \(said.details)"
             return close(
                 TunnelFailure(
-                    .tunnelRefused, "the peer answered the CONNECT with \(status)\(detail)", status: status,
-                    isBeforeRequest: true))
+                    said.reason ?? .tunnelRefused, "the peer answered the CONNECT with \(status)\(details)",
+                    status: status, isBeforeRequest: true))
         }
         deadline = nil
         phase = .open

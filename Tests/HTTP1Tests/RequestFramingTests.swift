@@ -78,6 +78,24 @@ import Testing
         #expect(recorder.events.count == 2)
     }
 
+    @Test func nothingIsLeftOfTheRequestBefore() {
+        let recorder = RequestRecorder()
+        let parser = HTTP1RequestParser(delegate: recorder)
+        func feed(_ text: String) {
+            _ = Array(text.utf8).withUnsafeBytes { bytes in
+                bytes.baseAddress.map { parser.receive($0, count: bytes.count) }
+            }
+        }
+        feed("POST /a/long/path HTTP/1.1\r\nHost: x\r\n\r\n")
+        #expect(parser.head.methodText == "POST")
+        parser.startNext()
+        feed("GE\n")
+        #expect(parser.hasFailed)
+        #expect(parser.head.methodText.isEmpty)
+        #expect(parser.head.targetText.isEmpty)
+        #expect(parser.head.value(of: "host") == nil)
+    }
+
     @Test func everySplitGivesTheSameEvents() {
         let inputs = [
             "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloGET /b HTTP/1.1\r\nHost: y\r\n\r\n",

@@ -125,10 +125,28 @@ def test_an_endpoint_that_refuses_is_503(through):
         path.write_text(ROUTES.replace("{workload: default/plain, port: 8080}", "{workload: default/server, port: 6}"))
         wait_for(lambda: code(through, "/plain") == 503, "the new route is in force")
         result = through.world.client.curl(f"http://{WAYPOINT_VIP}/plain", "-i")
-        assert 'details="tunnel_refused"' in result.stdout
+        assert 'details="connect_failed"' in result.stdout
     finally:
         path.write_text(ROUTES)
         wait_for(lambda: code(through, "/plain") == 200, "the old route is back")
+
+
+def test_a_refusal_by_policy_is_told_and_not_tried_again(through):
+    """The server's node refuses the waypoint itself; its reason reaches the waypoint's log and the client."""
+    for entry in through.state.policies:
+        principal = entry["rules"][0][0][0]["principals"][0]
+        principal["Exact"] = "cluster.local/ns/default/sa/waypoint"
+    try:
+        through.state.write(through.state_path)
+        result = wait_for(
+            lambda: (found := through.world.client.curl(f"http://{WAYPOINT_VIP}/denied", "-i")).stdout.startswith(
+                "HTTP/1.1 503") and found, "the policy is in force")
+        assert 'details="policy_denied"' in result.stdout
+        assert "attempts=1" in through.waypoint.wait_for_line("/denied", 'reason="policy_denied"')
+    finally:
+        principal["Exact"] = "cluster.local/ns/default/sa/denied"
+        through.state.write(through.state_path)
+        wait_for(lambda: code(through) == 200, "the policy is gone")
 
 
 def test_policy_at_the_server_sees_the_waypoint(through):

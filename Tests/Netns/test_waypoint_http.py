@@ -481,6 +481,17 @@ def test_refuses_ambiguous_requests(stage, client, request_text, status):
     assert stage.scripted.heads == []
 
 
+def test_bad_request_after_a_good_one(stage, client):
+    """What the log says of the second must not be read from the first, which is gone."""
+    for bad in (b"GET /\n", b"\n", b"G\r\n\r\n", b"GET /app HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n"):
+        tunnel = Tunnel(client)
+        assert tunnel.fetch("/app/a/rather/long/path?with=a&query=too")[0] == 200
+        tunnel.send(bad)
+        assert tunnel.response()[0] == 400
+        assert tunnel.rest() == b""
+    assert stage.daemon.alive()
+
+
 def test_upgrade_opens_no_tunnel(stage, client):
     """Row 59: what follows is another request, whatever the first one hoped for."""
     stage.scripted.heads.clear()
