@@ -9,9 +9,11 @@ import signal
 import socket
 import subprocess
 import threading
+from random import Random
 
 import h2.connection
 import h2.events
+import h2.exceptions
 import pytest
 
 from support.certificates import Authority
@@ -731,3 +733,77 @@ def test_drains_without_a_failed_request(tmp_path, monkeypatch):
         assert "forcefully" not in stage.daemon.text()
     finally:
         stage.close()
+
+
+# --- whatever comes ---------------------------------------------------------------------------------------------------
+
+def mutated(random, pieces):
+    """One of `pieces` with a few bytes changed, dropped or doubled; now and then as it is."""
+    data = bytearray(random.choice(pieces))
+    for _ in range(random.choice([0, 0, 1, 1, 2, 5])):
+        at = random.randrange(len(data) + 1)
+        match random.randrange(4):
+            case 0: data[at:at + 1] = bytes([random.randrange(256)])
+            case 1: del data[at:at + random.randrange(1, 9)]
+            case 2: data[at:at] = data[at:at + random.randrange(1, 40)]
+            case _: data[at:at] = random.choice([b"\r\n", b"\n", b"\0", b":", b"0\r\n\r\n", b"chunked", b" "])
+    return bytes(data)
+
+
+def test_survives_whatever_clients_and_endpoints_send(stage):
+    """Broken requests and responses, resets and half-closes at any point: it lives, and nothing is left open."""
+    requests = [
+        b"GET /raw HTTP/1.1\r\nhost: x\r\n\r\n", b"HEAD /raw HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"POST /raw HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n123456789",
+        b"POST /raw HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        b"GET /app HTTP/1.1\r\nhost: x\r\n\r\nGET /raw HTTP/1.0\r\n\r\n", b"PUT /app HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    ]
+    replies = [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+        b"HTTP/1.1 100 \r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    ]
+    chance = Random(1)
+
+    def chaos(connection):
+        connection.settimeout(2)
+        for _ in range(chance.randrange(1, 5)):
+            if not connection.recv(65536):
+                return
+            connection.sendall(mutated(chance, replies))
+            if chance.random() < 0.3:
+                return
+
+    with stage.client() as client, stage.endpoint_serves(client, chaos):
+        pass
+    stage.backends[2].serve = chaos
+    try:
+        for _ in range(12):
+            with stage.client() as client:
+                streams = []
+                for _ in range(25):
+                    tunnel = Tunnel(client)
+                    streams.append(tunnel)
+                    for _ in range(chance.randrange(1, 4)):
+                        data = mutated(chance, requests)
+                        cut = chance.randrange(len(data) + 1)
+                        with contextlib.suppress(h2.exceptions.ProtocolError):
+                            client.send(tunnel.stream, data[:cut])
+                            client.send(tunnel.stream, data[cut:], end=chance.random() < 0.2)
+                    if chance.random() < 0.3:
+                        with contextlib.suppress(h2.exceptions.ProtocolError):
+                            client.h2.reset_stream(tunnel.stream)
+                            client.flush()
+                assert stage.daemon.alive(), stage.daemon.text()[-3000:]
+    finally:
+        stage.backends[2].serve = stage.scripted.serve
+
+    def quiet():
+        text = subprocess.run(
+            ["curl", "-fsS", "--unix-socket", stage.folder / "run/ztun-waypoint.sock", "http://x/status"],
+            capture_output=True, text=True, check=True).stdout
+        return sum(worker["connections"] + worker["streams"] for worker in json.loads(text)["workers"]) == 0
+
+    wait_for(quiet, "no session and no stream is left", 15)
+    with stage.client() as client:
+        assert Tunnel(client).fetch("/app")[0] == 200
