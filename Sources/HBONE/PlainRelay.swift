@@ -87,7 +87,7 @@ package final class PlainRelay {
     fileprivate func sideReady(_ side: Side, _ readiness: Readiness) {
         if isConnecting, side === upstream {
             guard !readiness.isDisjoint(with: [.writable, .failed, .hungUp]) else { return }
-            let code = Kernel.pendingError(upstream.fd)
+            let code = readiness.isDisjoint(with: [.failed, .hungUp]) ? 0 : Kernel.pendingError(upstream.fd)
             guard code == 0 else {
                 return refuse(TunnelFailure(.connectFailed, "connect: \(Kernel.errnoName(code))"))
             }

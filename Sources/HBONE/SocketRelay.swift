@@ -154,7 +154,8 @@ package final class SocketRelay: EventHandler, TunnelSink {
 
     private func finishConnect(_ readiness: Readiness) {
         guard !readiness.isDisjoint(with: [.writable, .failed, .hungUp]) else { return }
-        let code = Kernel.pendingError(fd)
+        // A connect that failed shows as an error condition; asking about every one costs a call per connection.
+        let code = readiness.isDisjoint(with: [.failed, .hungUp]) ? 0 : Kernel.pendingError(fd)
         deadline = nil
         guard code == 0 else {
             return refuse(TunnelFailure(.connectFailed, "connect to the application: \(Kernel.errnoName(code))"))

@@ -177,6 +177,8 @@ final class NodeWorker {
 
     private func remember(_ record: ConnectionRecord, _ failure: TunnelFailure) {
         traffic.refused(failure.reason, record.direction)
+        // Applications reset connections all day; the ring is for what somebody was refused.
+        guard failure.reason != .reset else { return }
         refusals.append(
             Refusal(
                 time: Kernel.realtimeNow(), reason: failure.reason, direction: record.direction,

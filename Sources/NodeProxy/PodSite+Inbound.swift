@@ -58,7 +58,6 @@ extension PodSite: TunnelOwner {
     /// Somebody reached the pod outside a tunnel.
     func acceptPlaintext(_ socket: consuming Descriptor, _ peer: SocketAddress) {
         guard let destination = PodSockets.originalDestination(of: socket.number) else { return }
-        Kernel.setNoDelay(socket.number)
         guard workload != nil else { return hold(.plaintext(from: peer, to: destination), socket) }
         InboundConnection.start(site: self, socket: socket, peer: peer, destination: destination)
     }

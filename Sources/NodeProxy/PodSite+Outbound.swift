@@ -10,7 +10,6 @@ extension PodSite {
     func acceptOutbound(_ socket: consuming Descriptor, _ peer: SocketAddress) {
         let now = worker.loop.now
         guard let destination = PodSockets.originalDestination(of: socket.number) else { return }
-        Kernel.setNoDelay(socket.number)
         let isUnredirected =
             CapturePort.isOwn(destination.port) && Kernel.localAddress(socket.number) == destination
         guard !isUnredirected else {
