@@ -63,6 +63,8 @@ extension Node: AdminSource {
         }
     }
 
+    package func metrics() -> [Metric] { services.counters.metrics }
+
     package var meshSnapshot: MeshSnapshot { shared.withLock { $0.snapshot } }
 
     package func pendingTasks() -> [String] {

@@ -17,6 +17,7 @@ package final class Node: Sendable {
     let shared: Lock<Shared>
     let revocations: RevocationListFile?
     private let ended: Lock<Bool>
+    let services = NodeServices()
 
     /// What the control thread writes and the admin thread reads.
     struct Shared: Sendable {
@@ -84,7 +85,9 @@ package final class Node: Sendable {
             threads.append(
                 try LoopThread(name: "ztun-worker-\(index)") { [self] in
                     do throws(SystemError) {
-                        try NodeWorker(index: index, settings: settings, mailboxes: mailboxes, log: log).run()
+                        try NodeWorker(
+                            index: index, settings: settings, mailboxes: mailboxes, log: log, services: services
+                        ).run()
                     } catch {
                         log.write(
                             .error, .proxy, "worker \(index) could not start: \(error)", now: Kernel.realtimeNow())

@@ -18,6 +18,8 @@ package enum NodeMessage: Sendable {
     case podClosed(PodLocation)
     /// An accepted connection whose tunnels this worker owns.
     case handOver(OutboundHandover)
+    /// The resolver's answer to a lookup of this worker.
+    case lookedUp(UInt64, Result<[IPAddress], LookupFailure>)
     /// The admin thread asks for figures.
     case ask(@Sendable (WorkerAnswer) -> Void)
     /// The same with a say in how much is told.

@@ -27,13 +27,21 @@ final class NodeWorker {
     var random: RandomDraws
     var seriesCache: [SeriesKey: TrafficTable.SeriesIndex] = [:]
     var isDraining = false
+    let services: NodeServices
+    /// Endpoints that new connections avoid.
+    var setAside = SetAsideEndpoints()
+    var lookups: [UInt64: NameLookup] = [:]
+    var nextLookup: UInt64 = 0
     private var receiver: MailboxReceiver<NodeMessage>?
 
-    init(index: Int, settings: NodeSettings, mailboxes: [Mailbox<NodeMessage>], log: Log) throws(SystemError) {
+    init(
+        index: Int, settings: NodeSettings, mailboxes: [Mailbox<NodeMessage>], log: Log, services: NodeServices
+    ) throws(SystemError) {
         self.index = index
         self.settings = settings
         self.mailboxes = mailboxes
         self.log = log
+        self.services = services
         loop = try EventLoop()
         var generator = SystemRandomNumberGenerator()
         random = RandomDraws(seed: generator.next())
@@ -53,6 +61,7 @@ final class NodeWorker {
         case .podOpened(let location, let sockets): open(location, sockets)
         case .podClosed(let location): close(location.pod, reason: .podRemoved)
         case .handOver(let handover): take(handover)
+        case .lookedUp(let id, let answer): lookedUp(id, answer)
         case .ask(let reply): reply(answer(WorkerQuestion()))
         case .inspect(let question, let reply): reply(answer(question))
         case .drain: drain()

@@ -15,7 +15,11 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
     private let destination: SocketAddress
     private var route: OutboundRoute
     private var record: ConnectionRecord
+    /// The application's socket until a relay has it.
+    private let application: HeldDescriptor
     private var key: TunnelKey?
+    private var gateway: GatewayTunnel?
+    private var dial: PlainDial?
     private var relay: SocketRelay?
     private var plain: PlainRelay?
     private var excluded: [String] = []
@@ -24,8 +28,10 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
     private var isOver = false
 
     private init(
-        site: PodSite, workload: Workload, destination: SocketAddress, route: OutboundRoute, record: ConnectionRecord
+        _ application: HeldDescriptor, site: PodSite, workload: Workload, destination: SocketAddress,
+        route: OutboundRoute, record: ConnectionRecord
     ) {
+        self.application = application
         self.site = site
         self.workload = workload
         self.destination = destination
@@ -39,45 +45,84 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         route: OutboundRoute, record: ConnectionRecord
     ) {
         let connection = OutboundConnection(
-            site: site, workload: workload, destination: destination, route: route, record: record)
+            HeldDescriptor(socket), site: site, workload: workload, destination: destination, route: route,
+            record: record)
         connection.describeRoute()
-        guard let nextHop = route.nextHopAddress, route.transport != .doubleHBONE else {
-            let failure =
-                route.transport == .doubleHBONE
-                ? TunnelFailure(.gatewayUnknown, "destinations on other networks are not carried yet")
-                : TunnelFailure(.noHealthyUpstream, "endpoints by host name are not looked up yet")
-            return site.refuse(socket, connection.record, failure)
-        }
-        site.worker.opened(&connection.record)
+        // Behind a gateway the labels are known when the other side has answered.
+        if route.transport != .doubleHBONE { site.worker.opened(&connection.record) }
         site.connections.insert(connection)
-        switch route.transport {
-        case .tcp: connection.startPlain(socket, to: nextHop)
-        case .hbone, .doubleHBONE: connection.startTunnel(socket)
-        }
+        connection.proceed()
     }
 
     override func cut(_ failure: TunnelFailure) {
         if let key { site.pool.cancel(key, self) }
-        if let relay {
-            if relay.stream != nil { relay.cut(failure) } else { end(nil, failure) }
+        gateway?.cancel()
+        dial?.cancel()
+        if let relay, relay.stream != nil {
+            relay.cut(failure)
+        } else if let plain {
+            plain.cut(failure)
+        } else {
+            end(nil, failure)
         }
-        plain?.cut(failure)
     }
 
     /// What the log and the metrics say of where it goes.
     private func describeRoute() {
         record.service = route.service
-        record.destinationWorkload = route.destination ?? route.peer
+        // A gateway's peer is not whom the connection is for.
+        record.destinationWorkload = route.destination ?? (route.transport == .doubleHBONE ? nil : route.peer)
         record.isMutualTLS = route.transport != .tcp
         if let nextHop = route.nextHopAddress { record.destination = nextHop }
         record.authority = route.authority?.description ?? ""
     }
 
+    /// Sets out for the route's next hop.
+    private func proceed() {
+        describeRoute()
+        switch (route.nextHop, route.transport) {
+        case (.hostname(let name, _, let prefersIPv4), _):
+            site.worker.lookUp(name, prefersIPv4: prefersIPv4) { [self] result in
+                guard !isOver else { return }
+                switch result {
+                case .success(let address):
+                    route = route.resolved(to: address)
+                    proceed()
+                case .failure(let failure):
+                    relayRefused(failure)
+                }
+            }
+        case (.address(let nextHop), .tcp):
+            startPlain(to: nextHop)
+        case (.address, .hbone), (.address, .doubleHBONE):
+            startTunnel()
+        }
+    }
+
     // MARK: - Plain TCP
 
-    private func startPlain(_ socket: consuming Descriptor, to nextHop: SocketAddress) {
+    private func startPlain(to nextHop: SocketAddress) {
         do throws(SystemError) {
             let upstream = try site.sockets.dialPeer(at: nextHop)
+            guard route.mayTryAnother, route.peer != nil else { return relayPlain(upstream) }
+            dial = try PlainDial(
+                upstream, loop: site.worker.loop,
+                connected: { [self] socket in
+                    dial = nil
+                    relayPlain(socket)
+                },
+                failed: { [self] failure in
+                    dial = nil
+                    relayRefused(failure)
+                })
+        } catch {
+            relayRefused(TunnelFailure(.connectFailed, "connection failed: \(error)", isBeforeRequest: true))
+        }
+    }
+
+    private func relayPlain(_ upstream: consuming Descriptor) {
+        guard let socket = application.take() else { return }
+        do throws(SystemError) {
             plain = try PlainRelay(
                 downstream: socket, upstream: upstream, loop: site.worker.loop, buffers: site.worker.buffers,
                 owner: self)
@@ -88,33 +133,53 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
 
     // MARK: - Tunnel
 
-    private func startTunnel(_ socket: consuming Descriptor) {
-        do throws(SystemError) {
-            relay = try SocketRelay(socket: socket, isConnected: true, loop: site.worker.loop, owner: self)
-        } catch {
-            return end(nil, TunnelFailure(.overLimit, "\(error)"))
+    private func startTunnel() {
+        if relay == nil {
+            guard let socket = application.take() else { return }
+            do throws(SystemError) {
+                relay = try SocketRelay(socket: socket, isConnected: true, loop: site.worker.loop, owner: self)
+            } catch {
+                return end(nil, TunnelFailure(.overLimit, "\(error)"))
+            }
         }
         checkout()
     }
 
     private func checkout() {
-        guard let key = site.tunnelKey(for: route, source: record.source, workload: workload) else {
+        guard let key = site.tunnelKey(for: route, source: record.source, workload: workload),
+            let authority = route.authority
+        else {
             return end(nil, TunnelFailure(.noHealthyUpstream, "no address to dial"))
         }
-        self.key = key
-        site.pool.checkout(key, self)
+        guard route.transport == .doubleHBONE else {
+            self.key = key
+            return site.pool.checkout(key, self)
+        }
+        let inner = route.innerExpected?.serviceNames.compactMap { SpiffeID($0) } ?? []
+        let gateway = GatewayTunnel(site: site, key: key, inner: inner, head: request(authority))
+        self.gateway = gateway
+        gateway.open(self)
+    }
+
+    private func request(_ authority: TunnelAuthority) -> HeaderBlock {
+        TunnelHeaders.request(
+            authority: authority, baggage: site.baggage, source: record.source, service: route.service,
+            random: &site.worker.random)
     }
 
     func tunnelAvailable(_ connection: TunnelConnection) {
         guard !isOver, let relay, let authority = route.authority else { return }
         record.destinationIdentity = connection.peer?.identity
-        let head = TunnelHeaders.request(
-            authority: authority, baggage: site.baggage, source: record.source, service: route.service,
-            random: &site.worker.random)
+        var head = request(authority)
+        if gateway != nil {
+            gateway = nil
+            head.append("x-forwarded-network", workload.fields.network)
+        }
         if !relay.open(on: connection, head: head) { checkout() }
     }
 
     func tunnelUnavailable(_ failure: TunnelFailure) {
+        gateway = nil
         relayRefused(failure)
     }
 
@@ -132,19 +197,28 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
 
     // MARK: - RelayOwner
 
-    func relayOpened(head: HeaderBlock?) {}
+    func relayOpened(head: HeaderBlock?) {
+        if let peer = route.peer { site.worker.setAside.succeeded(peer.fields.uid, destination: destination) }
+        guard record.series == nil else { return }
+        record.destinationBaggage = head.flatMap { Baggage($0) }
+        site.worker.opened(&record)
+    }
 
     func relayRefused(_ failure: TunnelFailure) {
         guard !isOver else { return }
-        if failure.isUnprocessed, repeats < 2 {
+        if failure.isUnprocessed, repeats < 2, plain == nil {
             repeats += 1
-            return checkout()
+            return proceed()
         }
-        if plain == nil, mayRetry(failure), let next = nextRoute() {
-            attempts += 1
-            route = next
-            describeRoute()
-            return checkout()
+        if plain == nil, let peer = route.peer, isFault(ofEndpoint: failure) {
+            site.worker.setAside(peer, for: destination, after: failure)
+            excluded.append(peer.fields.uid)
+            if attempts < site.worker.settings.connectAttempts, let next = nextRoute() {
+                attempts += 1
+                NodeCounters.count(site.worker.services.counters.retries)
+                route = next
+                return proceed()
+            }
         }
         end(nil, failure)
     }
@@ -153,25 +227,23 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         end(outcome, outcome.failure)
     }
 
-    /// Only where no byte of the application can have been seen, and never after a refusal by identity or policy.
-    private func mayRetry(_ failure: TunnelFailure) -> Bool {
-        guard route.mayTryAnother, attempts < site.worker.settings.connectAttempts, route.peer != nil else {
-            return false
-        }
+    /// Whether another endpoint may do better: only where no byte of the application can have been seen, and never after a
+    /// refusal by identity or policy.
+    private func isFault(ofEndpoint failure: TunnelFailure) -> Bool {
+        guard route.mayTryAnother else { return false }
         if let status = failure.status { return status == 503 }
         switch failure.reason {
-        case .identityMismatch, .trustDomainMismatch, .certificateRevoked, .certificateUnavailable: return false
+        case .identityMismatch, .trustDomainMismatch, .certificateRevoked, .certificateUnavailable, .overLimit,
+            .draining:
+            return false
         default: return failure.isBeforeRequest
         }
     }
 
-    /// Another endpoint over a tunnel; nil when there is none.
+    /// The way to another endpoint; nil when there is none. A socket that a tunnel's relay has is not taken back.
     private func nextRoute() -> OutboundRoute? {
-        if let peer = route.peer { excluded.append(peer.fields.uid) }
-        let request = OutboundDecision.Request(
-            source: workload, destination: destination, random: site.worker.random.next(), excluding: excluded)
-        guard case .route(let next) = OutboundDecision.decide(request, in: site.worker.snapshot),
-            next.transport == .hbone, next.nextHopAddress != nil
+        guard case .route(let next) = site.worker.decide(workload, to: destination, excluding: excluded),
+            next.transport != .tcp || relay == nil
         else { return nil }
         return next
     }
@@ -182,7 +254,11 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         relay?.giveUp()
         relay = nil
         plain = nil
+        dial = nil
+        gateway = nil
+        application.reset()
         site.connections.remove(self)
+        if record.series == nil { site.worker.opened(&record) }
         site.worker.closed(&record, outcome, failure)
     }
 }

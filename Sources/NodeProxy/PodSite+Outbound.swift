@@ -29,9 +29,7 @@ extension PodSite {
         waited: WaitingArrival?
     ) {
         guard let workload else { return }
-        let request = OutboundDecision.Request(
-            source: workload, destination: destination, random: worker.random.next())
-        switch OutboundDecision.decide(request, in: worker.snapshot) {
+        switch worker.decide(workload, to: destination) {
         case .refused(let refusal):
             refuse(socket, record(peer, destination, acceptedAt), TunnelFailure(refusal.reason, refusal.detail))
         case .route(let route):
@@ -39,24 +37,46 @@ extension PodSite {
                 if let waited { return holdAgain(waited, socket) }
                 return hold(.outbound(from: peer, to: destination), socket)
             }
-            let handover = OutboundHandover(
-                pod: location.pod, descriptor: socket.number, source: peer, destination: destination, route: route,
-                acceptedAt: acceptedAt)
-            if let key = tunnelKey(for: route, source: peer, workload: workload) {
-                let owner = Int(UInt(bitPattern: key.hashValue) % UInt(worker.mailboxes.count))
-                if owner != worker.index {
-                    _ = socket.release()
-                    worker.mailboxes[owner].post(.handOver(handover))
-                    return
+            guard case .hostname(let name, _, let prefersIPv4) = route.nextHop else {
+                return send(socket, route, from: peer, to: destination, acceptedAt: acceptedAt)
+            }
+            // The address decides which worker has the tunnels.
+            let held = HeldDescriptor(socket)
+            worker.lookUp(name, prefersIPv4: prefersIPv4) { [self] result in
+                guard let socket = held.take() else { return }
+                switch result {
+                case .success(let address):
+                    let route = route.resolved(to: address)
+                    send(socket, route, from: peer, to: destination, acceptedAt: acceptedAt)
+                case .failure(let failure):
+                    refuse(socket, record(peer, destination, acceptedAt), failure)
                 }
             }
-            carry(socket, handover)
         }
+    }
+
+    /// Carries a connection here, or hands it to the worker that owns its tunnels.
+    private func send(
+        _ socket: consuming Descriptor, _ route: OutboundRoute, from peer: SocketAddress,
+        to destination: SocketAddress, acceptedAt: UInt64
+    ) {
+        let handover = OutboundHandover(
+            pod: location.pod, descriptor: socket.number, source: peer, destination: destination, route: route,
+            acceptedAt: acceptedAt)
+        if let workload, let key = tunnelKey(for: route, source: peer, workload: workload) {
+            let owner = Int(UInt(bitPattern: key.hashValue) % UInt(worker.mailboxes.count))
+            if owner != worker.index {
+                _ = socket.release()
+                worker.mailboxes[owner].post(.handOver(handover))
+                return
+            }
+        }
+        carry(socket, handover)
     }
 
     /// The key of the tunnel that a route needs; nil when it needs none.
     func tunnelKey(for route: OutboundRoute, source: SocketAddress, workload: Workload) -> TunnelKey? {
-        guard route.transport == .hbone, let nextHop = route.nextHopAddress else { return nil }
+        guard route.transport != .tcp, let nextHop = route.nextHopAddress else { return nil }
         var expected = route.expected.serviceNames.compactMap { SpiffeID($0) }
         if let identity = route.expected.workload { expected.append(identity) }
         return TunnelKey(
