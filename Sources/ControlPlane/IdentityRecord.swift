@@ -4,7 +4,12 @@ internal import TLS
 
 /// What is held for one identity.
 struct IdentityRecord {
-    var credentials: TLSCredentials?
+    var credentials: TLSCredentials? {
+        didSet { if credentials != oldValue { readLinks() } }
+    }
+    /// What the credentials' chain and roots say, read once for the status.
+    private var chain: [CertificateLink] = []
+    private var roots: [CertificateLink] = []
     /// Why the last attempt failed; nil after a success.
     var error: String?
     var schedule: RenewalSchedule
@@ -36,8 +41,28 @@ struct IdentityRecord {
             status.notBefore = StatusTime(unixSeconds: credentials.notBefore)
             status.notAfter = StatusTime(unixSeconds: credentials.notAfter)
             status.serialNumber = credentials.serial
+            status.chain = chain
+            status.roots = roots
+            let start = chain.map(\.notBefore.unixSeconds).max() ?? credentials.notBefore
+            if now < start { status.clockBehindSeconds = start - now }
         }
         if isScheduled || error != nil { status.nextRenewal = StatusTime(unixSeconds: schedule.next) }
         return status
+    }
+
+    private mutating func readLinks() {
+        func links(_ pem: [UInt8], _ kind: (Int) -> CertificateLink.Kind) -> [CertificateLink] {
+            // Credentials hold only certificates that were read before.
+            let list = (try? Certificate.chain(pem: pem, source: "credentials")) ?? []
+            return list.enumerated().map { index, certificate in
+                CertificateLink(
+                    kind: kind(index), subject: certificate.subject, issuer: certificate.issuer,
+                    serialNumber: certificate.serial, serialNumberHex: certificate.serialHex,
+                    notBefore: StatusTime(unixSeconds: certificate.notBefore),
+                    notAfter: StatusTime(unixSeconds: certificate.notAfter))
+            }
+        }
+        chain = credentials.map { links($0.chainPEM) { $0 == 0 ? .leaf : .intermediate } } ?? []
+        roots = credentials.map { links($0.rootsPEM) { _ in .root } } ?? []
     }
 }

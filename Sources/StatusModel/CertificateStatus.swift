@@ -18,6 +18,12 @@ package struct CertificateStatus: Codable, Sendable, Hashable {
     /// Decimal.
     package var serialNumber: String
     package var nextRenewal: StatusTime?
+    /// The leaf first, then the intermediates; absent when there is none.
+    package var chain: [CertificateLink]?
+    /// What peers must lead to.
+    package var roots: [CertificateLink]?
+    /// How many seconds this host's clock is behind the start of the chain's validity, at least; absent when it is not.
+    package var clockBehindSeconds: Int64?
 
     package init(identity: String, state: State, error: String = "") {
         self.identity = identity

@@ -13,6 +13,8 @@ package struct Certificate: Hashable, Sendable {
     package let notAfter: Int64
     /// Serial number, decimal.
     package let serial: String
+    /// Serial number, lower-case hexadecimal with whole bytes.
+    package let serialHex: String
     /// Issuer in RFC 2253 form.
     package let issuer: String
     /// Subject in RFC 2253 form; empty for workloads.
@@ -43,7 +45,7 @@ package struct Certificate: Hashable, Sendable {
         else { throw CertificateError("\(source) holds a certificate with a damaged validity") }
         self.notBefore = notBefore
         self.notAfter = notAfter
-        serial = Self.decimal(X509_get0_serialNumber(pointer))
+        (serial, serialHex) = Self.numbers(X509_get0_serialNumber(pointer))
         issuer = try Self.name(X509_get_issuer_name(pointer))
         subject = try Self.name(X509_get_subject_name(pointer))
         isAuthority = X509_check_ca(pointer) == 1
@@ -76,12 +78,15 @@ package struct Certificate: Hashable, Sendable {
         return Int64(days) * 86400 + Int64(seconds)
     }
 
-    private static func decimal(_ serial: UnsafePointer<ASN1_INTEGER>?) -> String {
-        guard let serial, let number = ASN1_INTEGER_to_BN(serial, nil) else { return "" }
+    private static func numbers(_ serial: UnsafePointer<ASN1_INTEGER>?) -> (decimal: String, hex: String) {
+        guard let serial, let number = ASN1_INTEGER_to_BN(serial, nil) else { return ("", "") }
         defer { BN_free(number) }
-        guard let text = BN_bn2dec(number) else { return "" }
-        defer { CRYPTO_free(text, nil, 0) }
-        return String(cString: text)
+        guard let decimal = BN_bn2dec(number), let hex = BN_bn2hex(number) else { return ("", "") }
+        defer {
+            CRYPTO_free(decimal, nil, 0)
+            CRYPTO_free(hex, nil, 0)
+        }
+        return (String(cString: decimal), String(cString: hex).lowercased())
     }
 
     private static func name(_ name: OpaquePointer?) throws(CertificateError) -> String {
