@@ -25,7 +25,7 @@ extension Node: AdminSource {
         var report = StatusReport(
             program: "ztund", version: ProductVersion.text, pid: getpid(),
             startedAt: StatusTime(unixNanoseconds: startedAt),
-            uptimeSeconds: Int64((now - startedAt) / 1_000_000_000))
+            uptimeSeconds: Int64((now - min(startedAt, now)) / 1_000_000_000))
         let shared = self.shared.withLock { $0 }
         report.pending = pendingTasks()
         report.ready = report.pending.isEmpty && !shared.isDraining
