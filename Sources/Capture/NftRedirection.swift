@@ -8,7 +8,7 @@ final class NftRedirection: Redirection {
     private let program: NftProgram
     private let rules: String
     private let routes: PolicyRoutes
-    private var settings = PodSetting.conntrack
+    private var settings = PodSetting.conntrack + [PodSetting.acceptMark]
     /// What nft calls our table when it is as we want it.
     private var wanted: String?
     /// The ruleset's generation when the table was last seen to be right: while it stands, nft need not be asked.

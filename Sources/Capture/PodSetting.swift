@@ -27,6 +27,11 @@ struct PodSetting {
         PodSetting("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", "1"),
     ]
 
+    /// The application's end of a connection from ztund takes over its mark, so that its answers are routed back by the
+    /// socket's own cached route. Without it the rules set the mark on every packet and each is routed anew: a fifth of
+    /// the node proxy's cost of a download (docs/performance.md). Both families, in spite of its path.
+    static let acceptMark = PodSetting("/proc/sys/net/ipv4/tcp_fwmark_accept", "1")
+
     /// Sets it; does nothing when it is set already, or when this kernel does not have it.
     ///
     /// - Returns: whether that changed it.

@@ -59,6 +59,7 @@ struct PodCaptureTests {
             ("ip route flush table 15008", "IPv4 route"),
             ("ip -6 route flush table 15008", "IPv6 route"),
             ("echo 1 > /proc/sys/net/netfilter/nf_conntrack_tcp_loose", "kernel settings"),
+            ("echo 0 > /proc/sys/net/ipv4/tcp_fwmark_accept", "kernel settings"),
         ] {
             network.inPod(damage)
             #expect(network.traces != whole, "\(damage) did no damage")

@@ -62,7 +62,7 @@ final class TestNetwork {
         inPod(
             """
             nft list ruleset; ip rule; ip -6 rule; ip route show table 15008 2>/dev/null; ip -6 route show table 15008 2>/dev/null;
-            cat /proc/sys/net/ipv4/tcp_migrate_req /proc/sys/net/netfilter/nf_conntrack_tcp_*l*; ss -Htlno | sort
+            cat /proc/sys/net/ipv4/tcp_migrate_req /proc/sys/net/ipv4/tcp_fwmark_accept /proc/sys/net/netfilter/nf_conntrack_tcp_*l*; ss -Htlno | sort
             """)
     }
 
@@ -70,7 +70,7 @@ final class TestNetwork {
     func resetSettings() {
         inPod(
             """
-            echo 0 > /proc/sys/net/ipv4/tcp_migrate_req; cd /proc/sys/net/netfilter
+            echo 0 > /proc/sys/net/ipv4/tcp_migrate_req; echo 0 > /proc/sys/net/ipv4/tcp_fwmark_accept; cd /proc/sys/net/netfilter
             echo 1 > nf_conntrack_tcp_loose; echo 0 > nf_conntrack_tcp_be_liberal
             """)
     }
