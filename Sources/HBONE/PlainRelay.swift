@@ -47,7 +47,7 @@ package final class PlainRelay {
     private var owner: (any RelayOwner)?
     private var keepAlive: PlainRelay?
     private var deadline: Deadline?
-    private static let batchesPerTurn = 8
+    private static let batchesPerTurn = 4
 
     /// Takes over a connected socket (downstream) and one whose connect has begun (upstream).
     ///

@@ -16,7 +16,24 @@ package final class TunnelBuffers {
     /// Bytes on their way between two plain sockets.
     package let relay = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
 
+    /// Handshake steps that one turn of the loop may take: each is up to a millisecond of public-key work, in which no
+    /// other connection of the worker is served.
+    private static let handshakesPerTurn = 2
+    private var handshakeTurn: UInt64 = 0
+    private var handshakes = 0
+
     package init() {}
+
+    /// Whether a handshake may go on in this turn; if not, it is to try again in the next.
+    func takeHandshakeStep(turn: UInt64) -> Bool {
+        if turn != handshakeTurn {
+            handshakeTurn = turn
+            handshakes = 0
+        }
+        guard handshakes < Self.handshakesPerTurn else { return false }
+        handshakes += 1
+        return true
+    }
 
     deinit {
         cipherIn.deallocate()

@@ -6,13 +6,17 @@ internal import TLS
 
 extension TunnelConnection {
     /// Batches one readiness may take before other connections of the worker get their turn.
-    private static let batchesPerTurn = 8
+    private static let batchesPerTurn = 4
     private static let largestRecord = 16_384 + 256
 
     // MARK: - Input
 
     /// Reads until the socket is drained: a short read says so, unless the peer has closed and the end is to be read.
     func readInput() {
+        if phase == .handshaking, !buffers.takeHandshakeStep(turn: loop.turns) {
+            hasMoreInput = true
+            return loop.mark(self)
+        }
         for _ in 0..<Self.batchesPerTurn {
             let count = Kernel.read(fd, buffers.cipherIn, TunnelBuffers.size)
             guard count > 0 else {
@@ -41,7 +45,7 @@ extension TunnelConnection {
         let channel = buffers.channel
         channel.setInput(buffers.cipherIn, count: count)
         if phase == .handshaking {
-            advanceHandshake()
+            takeHandshakeStep()
             guard phase == .open else { return }
         }
         var filled = 0
@@ -96,7 +100,14 @@ extension TunnelConnection {
 
     // MARK: - Handshake
 
+    /// Begins the handshake, or looks at it again, without input.
     func advanceHandshake() {
+        // What another session left unread in the channel is not ours.
+        buffers.channel.setInput(buffers.cipherIn, count: 0)
+        takeHandshakeStep()
+    }
+
+    private func takeHandshakeStep() {
         let progress = tls.handshake()
         sendSealed(mayKeep: true)
         switch progress {
