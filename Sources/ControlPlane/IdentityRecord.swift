@@ -16,7 +16,7 @@ struct IdentityRecord {
     /// The versions of the files it was made from.
     var versions: [FileVersion?] = []
     /// The authority that issued it.
-    var authority: FileVersion?
+    var authority: CertificateAuthority.Version?
     /// Whether the holder of the callback has them.
     var isDelivered = false
     /// Renewed by schedule, not by change of files.

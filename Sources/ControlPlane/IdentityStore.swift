@@ -137,12 +137,7 @@ package final class IdentityStore: Sendable {
         _ authority: inout CertificateAuthority?, isNeeded: Bool, now: Int64
     ) -> CertificateError? {
         guard case .authority(let directory, let trustDomain, _) = source, isNeeded else { return nil }
-        if let held = authority {
-            // Gone is not changed: what is in memory serves until there is another one.
-            guard let version = CertificateAuthority.version(directory: directory), version != held.version else {
-                return nil
-            }
-        }
+        if let held = authority, !held.isOutdated(now: now) { return nil }
         do throws(CertificateError) {
             authority = try CertificateAuthority.open(directory: directory, trustDomain: trustDomain, now: now)
             return nil

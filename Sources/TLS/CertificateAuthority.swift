@@ -4,14 +4,25 @@ package import MeshModel
 /// A certificate authority in a directory, for one host and for trying ztun out: who can read the directory can be
 /// anyone in the mesh.
 ///
-/// A value; the directory is read once. `ca.crt` is the certificate, `ca.key` the P-256 key (0600).
+/// A value; the directory is read once. `ca.crt` is the certificate, `ca.key` the P-256 key (0600); `ca.roots` holds
+/// other authorities that are accepted beside it for a while, during a rotation.
 package struct CertificateAuthority: Sendable {
     package let directory: String
     package let trustDomain: String
     package let certificate: Certificate
-    /// Which version of `ca.crt` this is.
-    package let version: FileVersion
+    /// Which version of the directory's files this is.
+    package let version: Version
+    /// Authorities accepted beside this one.
+    package let otherRoots: [AcceptedRoot]
     private let keyPEM: [UInt8]
+
+    /// What tells that an authority, or what is accepted beside it, is another.
+    package struct Version: Hashable, Sendable {
+        let certificate: FileVersion
+        let roots: FileVersion?
+        /// The second of the Unix epoch at which the next of the other roots is accepted no more; nil when none is.
+        var nextEnd: Int64?
+    }
 
     /// How long a new authority lives, in seconds: ten years.
     package static let authorityLifetime: Int64 = 10 * 365 * 86400
@@ -72,13 +83,62 @@ package struct CertificateAuthority: Sendable {
         directory = files.path
         self.trustDomain = trustDomain
         self.certificate = certificate
-        version = contents.certificate.version
+        otherRoots = try files.acceptedRoots().filter { now < $0.until && $0.certificate.pem != certificate.pem }
+        version = Version(
+            certificate: contents.certificate.version, roots: files.rootsVersion,
+            nextEnd: otherRoots.map(\.until).min())
         keyPEM = contents.key.bytes
     }
 
-    /// The version of a directory's `ca.crt` as it is now; nil when there is none.
-    package static func version(directory: String) -> FileVersion? {
-        FileVersion(path: CertificateAuthorityDirectory(path: directory).certificatePath)
+    /// Whether the directory holds something else now, or an accepted root has come to its end.
+    ///
+    /// Gone is not changed: what is in memory serves until there is another authority.
+    package func isOutdated(now: Int64) -> Bool {
+        let files = CertificateAuthorityDirectory(path: directory)
+        guard let certificate = FileVersion(path: files.certificatePath) else { return false }
+        if let end = version.nextEnd, now >= end { return true }
+        return certificate != version.certificate || files.rootsVersion != version.roots
+    }
+
+    /// Puts a new authority in place of the one in a directory, in two steps without a gap in trust.
+    ///
+    /// First the new root is accepted beside the old one; when every program has seen that (`settle` waits), the new
+    /// authority signs, and the old root stays accepted until `overlap` seconds later.
+    /// - Returns: the new authority.
+    package static func rotate(
+        directory: String, trustDomain: String, now: () -> Int64, overlap: Int64, settle: () -> Void
+    ) throws(CertificateError) -> CertificateAuthority {
+        let files = CertificateAuthorityDirectory(path: directory)
+        let start = now()
+        guard FileVersion(path: files.certificatePath) != nil else {
+            throw CertificateError("\(files.certificatePath) is not there: there is no authority to take over from")
+        }
+        let key = try PrivateKey.generate()
+        let template = CertificateTemplate.authority(
+            trustDomain: trustDomain, notBefore: start - clockSkew, notAfter: start + authorityLifetime)
+        let made = try template.signed(key: key)
+        let next = AcceptedRoot(
+            certificate: try Certificate(made, files.certificatePath), until: start + authorityLifetime)
+        try accept([next], files, trustDomain, now: start)
+        settle()
+        let lock = try files.lock()
+        defer { lock.release() }
+        let old = try CertificateAuthority(files, trustDomain: trustDomain, now: now())
+        let previous = AcceptedRoot(
+            certificate: old.certificate, until: min(now() + max(0, overlap), old.certificate.notAfter))
+        try files.write(roots: old.otherRoots + [previous])
+        try files.write(keyPEM: key.pem(), certificatePEM: made.pem())
+        return try CertificateAuthority(files, trustDomain: trustDomain, now: now())
+    }
+
+    /// Accepts roots beside the authority of a directory.
+    private static func accept(
+        _ roots: [AcceptedRoot], _ files: CertificateAuthorityDirectory, _ trustDomain: String, now: Int64
+    ) throws(CertificateError) {
+        let lock = try files.lock()
+        defer { lock.release() }
+        let authority = try CertificateAuthority(files, trustDomain: trustDomain, now: now)
+        try files.write(roots: authority.otherRoots + roots)
     }
 
     /// Issues a certificate with a new key.
@@ -108,7 +168,8 @@ package struct CertificateAuthority: Sendable {
             notAfter: overflow ? certificate.notAfter : min(end, certificate.notAfter))
         let leaf = try Certificate(try template.signed(key: key, issuer: (issuer, issuerKey)), identity.description)
         return TLSCredentials(
-            chainPEM: leaf.pem, keyPEM: try key.pem(), rootsPEM: certificate.pem, identity: identity,
+            chainPEM: leaf.pem, keyPEM: try key.pem(),
+            rootsPEM: certificate.pem + otherRoots.flatMap(\.certificate.pem), identity: identity,
             notBefore: leaf.notBefore, notAfter: leaf.notAfter, serial: leaf.serial)
     }
 }

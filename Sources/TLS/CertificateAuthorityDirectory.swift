@@ -5,6 +5,8 @@ struct CertificateAuthorityDirectory {
     let path: String
     var certificatePath: String { "\(path)/ca.crt" }
     var keyPath: String { "\(path)/ca.key" }
+    var rootsPath: String { "\(path)/ca.roots" }
+    var rootsVersion: FileVersion? { FileVersion(path: rootsPath) }
     private var lockPath: String { "\(path)/ca.lock" }
     /// What to do about an authority that cannot be used.
     var remedy: String { "remove ca.crt and ca.key there to have a new one made, then restart every node that uses it" }
@@ -47,6 +49,16 @@ struct CertificateAuthorityDirectory {
         guard descriptor >= 0 else { throw failure(path, "cannot be opened") }
         defer { close(descriptor) }
         guard fsync(descriptor) == 0 else { throw failure(path, "cannot be written") }
+    }
+
+    /// The roots accepted beside the authority; none when there is no such file.
+    func acceptedRoots() throws(CertificateError) -> [AcceptedRoot] {
+        guard rootsVersion != nil else { return [] }
+        return try AcceptedRoot.list(FileContents(path: rootsPath, limit: Self.limit).bytes, source: rootsPath)
+    }
+
+    func write(roots: [AcceptedRoot]) throws(CertificateError) {
+        try replace(rootsPath, with: roots.flatMap(\.text), mode: 0o644)
     }
 
     /// Holds the directory for this process; makes it (0700) when it is not there.

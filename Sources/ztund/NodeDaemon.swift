@@ -17,7 +17,7 @@ struct NodeDaemon: ParsableCommand {
             and enforces authorization policy. Ask it with `ztun status`.
             """,
         version: ProductVersion.text,
-        subcommands: [RunCommand.self], defaultSubcommand: RunCommand.self)
+        subcommands: [RunCommand.self, AuthorityCommand.self], defaultSubcommand: RunCommand.self)
 }
 
 /// `ztund run`.

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import ssl
+import subprocess
 import threading
 import time
 
@@ -13,6 +14,7 @@ from cryptography import x509
 
 from support.hbone import Client, client_context
 from support.identities import PKI, authority_stage, file_stage, spiffe, start
+from support.programs import program
 from support.waiting import wait_for
 
 pytestmark = pytest.mark.root
@@ -276,3 +278,25 @@ def skew(mesh, daemon):
         lambda: (state := daemon.status()["state"])["generation"] > before and state, "the state is still watched")
     loaded = datetime.datetime.fromisoformat(state["loadedAt"].replace("Z", "+00:00"))
     return (loaded - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
+
+
+def test_the_embedded_authority_rotates_under_load(embedded):
+    """Row 44 with `ztund ca rotate`: no failed connection, and the old root is a stranger after its window."""
+    mesh = embedded
+    start(mesh)
+    before = state_of(mesh.two, "server")["serialNumber"]
+    with Load(mesh) as load:
+        wait_for(lambda: load.opened > 5, "a load")
+        result = subprocess.run(
+            [program("ztund"), "ca", "rotate", "--ca-dir", mesh.ca_dir, "--overlap", "4s", "--settle", "3s"],
+            capture_output=True, text=True, timeout=30)
+        assert result.returncode == 0, result.stderr
+        assert "signs now" in result.stdout
+        for daemon, account in ((mesh.one, "client"), (mesh.two, "server")):
+            wait_for(lambda: len(state_of(daemon, account)["roots"]) == 2, "inside the window both are accepted")
+        wait_for(lambda: state_of(mesh.two, "server")["serialNumber"] != before, "a certificate of the new one")
+        for daemon, account in ((mesh.one, "client"), (mesh.two, "server")):
+            wait_for(lambda: len(state_of(daemon, account)["roots"]) == 1, "the window closes")
+        seen = load.opened
+        wait_for(lambda: load.opened > seen + 10, "and the load goes on")
+    assert load.failures == []
