@@ -26,6 +26,7 @@ package final class PodCapture {
     private var lastRepair = ""
     /// Another ztund serves the pod too: what is installed is now its.
     private var handsOver = false
+    private var hasYielded = false
     /// When ``advance(now:)`` has work again; nil when never.
     package private(set) var nextDue: UInt64?
 
@@ -74,6 +75,15 @@ package final class PodCapture {
     package func remove(now: UInt64) {
         enrolment.remove(now: now)
         nextDue = now
+    }
+
+    /// Whether another ztund listens in the pod too, and we still do.
+    package var isShared: Bool { !hasYielded && (sockets?.isShared ?? false) }
+
+    /// Ends our listeners, so that what waits at them goes to the other ztund's. Every worker must have let go of them.
+    package func stopListening() {
+        hasYielded = true
+        sockets?.stopListening()
     }
 
     /// Whether nothing of ours is left in the pod, so that this object may go.

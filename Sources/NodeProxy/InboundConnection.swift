@@ -105,9 +105,6 @@ final class InboundConnection: SiteConnection, RelayOwner {
         guard let workload = site.workload else {
             return refuse(503, TunnelFailure(.workloadUnknown, "pod \(site.location.pod) is not in the state"))
         }
-        guard !worker.isDraining else {
-            return refuse(503, TunnelFailure(.draining, "the node proxy is draining"))
-        }
         record.destinationIdentity = workload.identity
         let inbound = InboundDecision.Request(workload: workload, localAddress: connection.local)
         switch InboundDecision.decide(inbound, authority: authority, in: worker.snapshot) {

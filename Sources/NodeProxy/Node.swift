@@ -16,7 +16,7 @@ package final class Node: Sendable {
     let startedAt: UInt64
     let shared: Lock<Shared>
     let revocations: RevocationListFile?
-    private let ended: Lock<Bool>
+    let ended: Lock<Bool>
     let services = NodeServices()
 
     /// What the control thread writes and the admin thread reads.
@@ -120,50 +120,11 @@ package final class Node: Sendable {
                 now: Kernel.realtimeNow())
         }
         waitForSignal()
-        drain(waitForSignal: waitForSignal)
+        drain(control, waitForSignal: waitForSignal)
         control.stop()
         tell(.stop)
         for thread in threads { thread.join() }
         admin.stop()
         log.write(.info, .program, "shutdown complete", now: Kernel.realtimeNow())
-    }
-
-    /// Lets running work end until the deadline or a second signal.
-    private func drain(waitForSignal: @escaping @Sendable () -> Void) {
-        shared.withLock { $0.isDraining = true }
-        let deadline = DrainDeadline.seconds
-        log.write(.info, .program, "drain started", now: Kernel.realtimeNow()) { $0.field("seconds", number: deadline) }
-        tell(.drain)
-        let ended = self.ended
-        if (try? LoopThread(name: "ztun-signal") {
-            waitForSignal(); ended.withLock { $0 = true }
-        }) == nil {
-            return
-        }
-        let end = Kernel.monotonicNow() + UInt64(deadline) * 1_000_000_000
-        while Kernel.monotonicNow() < end, !ended.withLock({ $0 }) {
-            if openConnections() == 0 { return }
-            Kernel.pause(milliseconds: 20)
-        }
-        log.write(
-            .warn, .program, "drain duration expired with pending connections, forcefully shutting down",
-            now: Kernel.realtimeNow())
-    }
-
-    /// Connections open on all workers; a worker that does not answer within 200 ms counts as busy.
-    private func openConnections() -> Int {
-        let sums = Lock((answers: 0, connections: 0))
-        for mailbox in mailboxes {
-            mailbox.post(
-                .ask { answer in
-                    sums.withLock { $0 = ($0.answers + 1, $0.connections + Int(answer.connections)) }
-                })
-        }
-        for _ in 0..<100 {
-            let (answers, connections) = sums.withLock { $0 }
-            if answers == mailboxes.count { return connections }
-            Kernel.pause(milliseconds: 2)
-        }
-        return 1
     }
 }

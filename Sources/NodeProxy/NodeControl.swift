@@ -26,6 +26,16 @@ final class NodeControl: Sendable {
         node.shared.withLock { $0.wake = { thread.wake() } }
     }
 
+    /// The pods (`namespace/name`) that another ztund serves too.
+    func sharedPods() -> Set<String> {
+        rounds.withLock { $0.sharedPods() }
+    }
+
+    /// Ends our listeners in these pods; every worker must have let go of them.
+    func stopListening(_ pods: Set<String>) {
+        rounds.withLock { $0.stopListening(pods) }
+    }
+
     /// Ends the thread, then takes all pods out, so that nothing of ours stays in their namespaces.
     func stop() {
         thread.stop()
@@ -169,6 +179,14 @@ final class NodeRounds {
             }
         }
         if capture.isRemoved { pods[capture.location.pod] = nil }
+    }
+
+    func sharedPods() -> Set<String> {
+        Set(pods.values.filter(\.isShared).map(\.location.pod))
+    }
+
+    func stopListening(_ pods: Set<String>) {
+        for capture in self.pods.values where pods.contains(capture.location.pod) { capture.stopListening() }
     }
 
     /// The end of the daemon: takes everything out of every pod, unless it is to stay closed without us.

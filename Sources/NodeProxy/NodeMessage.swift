@@ -26,6 +26,12 @@ package enum NodeMessage: Sendable {
     case inspect(WorkerQuestion, @Sendable (WorkerAnswer) -> Void)
     /// Take no new work; finish what runs.
     case drain
+    /// Another ztund serves these pods too: accept nothing more in them.
+    case yield(Set<String>)
+    /// Tell how much is still to end.
+    case count(@Sendable (Int) -> Void)
+    /// The drain is over: cut what runs.
+    case cutAll
     /// Cut everything and end.
     case stop
 }

@@ -27,6 +27,7 @@ final class NodeWorker {
     var random: RandomDraws
     var seriesCache: [SeriesKey: TrafficTable.SeriesIndex] = [:]
     var isDraining = false
+    var drainClock: DrainClock?
     let services: NodeServices
     /// Endpoints that new connections avoid.
     var setAside = SetAsideEndpoints()
@@ -65,8 +66,14 @@ final class NodeWorker {
         case .ask(let reply): reply(answer(WorkerQuestion()))
         case .inspect(let question, let reply): reply(answer(question))
         case .drain: drain()
+        case .yield(let pods): yield(pods)
+        case .count(let reply): reply(unfinished)
+        case .cutAll: cutAll()
         case .stop:
             for pod in Array(pods.keys) { close(pod, reason: .drainDeadline) }
+            // Their deadlines belong to the loop, which may go first.
+            drainClock = nil
+            lookups = [:]
             loop.stop()
         }
     }
@@ -97,11 +104,6 @@ final class NodeWorker {
     private func close(_ pod: String, reason: Reason) {
         guard let site = pods.removeValue(forKey: pod) else { return }
         site.close(TunnelFailure(reason, "connection closed: \(reason == .podRemoved ? "the pod left" : "shutdown")"))
-    }
-
-    private func drain() {
-        isDraining = true
-        for site in pods.values { site.drain() }
     }
 
     private func take(_ handover: OutboundHandover) {

@@ -10,6 +10,12 @@ internal import Telemetry
 extension PodSite: TunnelOwner {
     /// A peer opened a connection to the tunnel port.
     func acceptTunnel(_ socket: consuming Descriptor, _ peer: SocketAddress) {
+        guard !worker.isDraining else {
+            let local = Kernel.localAddress(socket.number) ?? SocketAddress(.anyV6, 0)
+            let record = ConnectionRecord(
+                direction: .inbound, acceptedAt: worker.loop.now, source: peer, destination: local)
+            return refuse(socket, record, Self.draining)
+        }
         guard hasCertificate else { return hold(.tunnel(from: peer), socket) }
         serveTunnel(socket, peer)
     }
@@ -58,6 +64,11 @@ extension PodSite: TunnelOwner {
     /// Somebody reached the pod outside a tunnel.
     func acceptPlaintext(_ socket: consuming Descriptor, _ peer: SocketAddress) {
         guard let destination = PodSockets.originalDestination(of: socket.number) else { return }
+        guard !worker.isDraining else {
+            let record = ConnectionRecord(
+                direction: .inbound, acceptedAt: worker.loop.now, source: peer, destination: destination)
+            return refuse(socket, record, Self.draining)
+        }
         guard workload != nil else { return hold(.plaintext(from: peer, to: destination), socket) }
         InboundConnection.start(site: self, socket: socket, peer: peer, destination: destination)
     }

@@ -17,6 +17,7 @@ extension PodSite {
                 socket, record(peer, destination, now),
                 TunnelFailure(.recursiveCall, "attempted recursive call to ourselves"))
         }
+        guard !worker.isDraining else { return refuse(socket, record(peer, destination, now), Self.draining) }
         guard workload != nil else { return hold(.outbound(from: peer, to: destination), socket) }
         decideOutbound(socket, from: peer, to: destination, acceptedAt: now, waited: nil)
     }

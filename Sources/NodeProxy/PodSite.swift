@@ -79,16 +79,28 @@ final class PodSite: TunnelDialer {
         connections.forEach { $0.countBytes() }
     }
 
-    func drain() {
+    /// Accepts nothing more; what waits at the listeners is another ztund's.
+    func stopAccepting() {
         for listener in listeners { listener.close() }
         listeners = []
+    }
+
+    /// Tells the peers that have tunnels to open no more streams in them.
+    func announceDrain() {
+        for tunnel in tunnels.values { tunnel.announceDrain() }
+    }
+
+    /// Ends the peers' tunnels: at once those without streams, the others with their last one.
+    func drainTunnels() {
         for tunnel in Array(tunnels.values) { tunnel.drain() }
     }
 
+    /// The refusal of what arrives during a drain.
+    static let draining = TunnelFailure(.draining, "the node proxy is draining")
+
     func close(_ failure: TunnelFailure) {
         isClosed = true
-        for listener in listeners { listener.close() }
-        listeners = []
+        stopAccepting()
         refuseWaiting(failure)
         connections.forEach { $0.cut(failure) }
         for tunnel in Array(tunnels.values) { tunnel.close(failure) }
