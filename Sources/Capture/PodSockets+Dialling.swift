@@ -37,7 +37,7 @@ extension PodSockets {
     /// address instead.
     /// - Parameter avoiding: the port that the client itself uses (0 for none), which this dial must not take.
     /// - Returns: a socket whose connect is under way or done: wait until it is writable, then read SO_ERROR.
-    /// - Throws: EADDRNOTAVAIL when ``portAttempts`` ports in turn are in use between the two addresses.
+    /// - Throws: EADDRNOTAVAIL when no port is left between the two addresses, the kernel's own range included.
     package func dialApplication(
         at destination: SocketAddress, from source: IPAddress?, avoiding: UInt16 = 0,
         ports: inout SourcePortAllocator
@@ -65,7 +65,14 @@ extension PodSockets {
             guard last == 0 || last == -Self.inProgress else { throw SystemError("connect", -last) }
             return socket
         }
-        throw SystemError("connect", Self.addressNotAvailable)
+        // All of them are taken between these two addresses. The kernel's own range is the last resort: there a port may
+        // meet one that the client itself uses towards the same port of the pod, which only plaintext clients do.
+        let socket = try openDial(ipv6: ipv6, mark: CaptureMark.application)
+        try check("setsockopt IP_TRANSPARENT", zt_set_transparent(socket.number, ipv6 ? 1 : 0))
+        var address = zt_address(high: source.high, low: source.low, port: 0)
+        try check("bind", zt_bind(socket.number, &address, ipv6 ? 1 : 0))
+        try Self.connect(socket.number, to: destination, ipv6: ipv6)
+        return socket
     }
 
     private static let inProgress: Int32 = 115

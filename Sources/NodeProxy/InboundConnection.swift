@@ -111,7 +111,9 @@ final class InboundConnection: SiteConnection, RelayOwner {
         case .refused(let status, let refusal):
             refuse(status, TunnelFailure(refusal.reason, refusal.detail))
         case .forward(let target):
-            record.service = target.service.flatMap { worker.snapshot.service($0) }
+            record.service =
+                target.service.flatMap { worker.snapshot.service($0) }
+                ?? ForwardedHost.service(head, endpoint: workload, in: worker.snapshot)
             let request = AuthorizationRequest(
                 source: identity, sourceIP: connection.remote.ip, target: target, workload: workload)
             let authorization = Authorizer.authorize(request, in: worker.snapshot)

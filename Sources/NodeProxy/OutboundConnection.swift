@@ -71,7 +71,9 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
     private func describeRoute() {
         record.service = route.service
         // A gateway's peer is not whom the connection is for.
-        record.destinationWorkload = route.destination ?? (route.transport == .doubleHBONE ? nil : route.peer)
+        // Through a waypoint the other end, whose identity was proved, is the waypoint.
+        let peer = route.transport == .doubleHBONE ? nil : route.peer
+        record.destinationWorkload = route.via == .waypoint ? peer : route.destination ?? peer
         record.isMutualTLS = route.transport != .tcp
         if let nextHop = route.nextHopAddress { record.destination = nextHop }
         record.authority = route.authority?.description ?? ""
