@@ -71,5 +71,8 @@ package struct ProgramConfiguration: Hashable, Sendable {
         logFormat = options.logFormat ?? .text
         logLevel = options.logLevel ?? "info"
         poolMaxStreams = options.poolMaxStreams ?? Self.defaultPoolMaxStreams
+        guard (0...1000).contains(poolMaxStreams) else {
+            throw fault("\(poolMaxStreams) streams on a tunnel connection are out of range", "give 0 to 1000")
+        }
     }
 }

@@ -65,7 +65,7 @@ package struct ProgramOptions: Hashable, Sendable {
         logFormat = try fields.optional("logFormat") { reader throws(ConfigurationError) in try reader.oneOf() }
         logLevel = try fields.optional("logLevel") { reader throws(ConfigurationError) in try reader.text() }
         poolMaxStreams = try fields.optional("poolMaxStreams") { reader throws(ConfigurationError) in
-            try reader.integer(1...1000)
+            try reader.integer(0...1000)
         }
     }
 

@@ -23,8 +23,10 @@ package protocol TunnelWaiter: AnyObject {
 /// A failure reaches every waiter at once and answers new callers for a short back-off, so a dead peer costs one
 /// connect timeout and not one per caller. A full connection rejoins when its streams end.
 package final class TunnelPool {
-    /// How many streams one connection carries; 1 is no sharing.
-    package let streamsPerConnection: Int
+    /// How many streams one connection carries at a time, at least 1.
+    let streamsPerConnection: Int
+    /// A connection carries one stream and closes after it: every application connection costs a handshake.
+    let usesOnce: Bool
     private let limits: HTTP2Limits
     unowned(unsafe) private let loop: EventLoop
     unowned(unsafe) private let buffers: TunnelBuffers
@@ -32,7 +34,9 @@ package final class TunnelPool {
     private var entries: [TunnelKey: TunnelPoolEntry] = [:]
     private let backoff: UInt64 = 100_000_000
 
-    /// - Parameter dialer: held without retaining.
+    /// - Parameters:
+    ///   - dialer: held without retaining.
+    ///   - streamsPerConnection: 1 is no sharing at a time, 0 no second use either.
     package init(
         loop: EventLoop, buffers: TunnelBuffers, dialer: any TunnelDialer, streamsPerConnection: Int,
         limits: HTTP2Limits = HTTP2Limits()
@@ -40,7 +44,8 @@ package final class TunnelPool {
         self.loop = loop
         self.buffers = buffers
         self.dialer = dialer
-        self.streamsPerConnection = streamsPerConnection
+        self.streamsPerConnection = max(1, streamsPerConnection)
+        usesOnce = streamsPerConnection < 1
         self.limits = limits
     }
 
@@ -60,7 +65,7 @@ package final class TunnelPool {
             entry = TunnelPoolEntry(key: key, pool: self)
             entries[key] = entry
         }
-        if let connection = entry.connectionWithRoom() { return waiter.tunnelAvailable(connection) }
+        if let connection = entry.connectionWithRoom() { return entry.give(connection, to: waiter) }
         if let failure = entry.lastFailure {
             if loop.now < entry.failedUntil { return waiter.tunnelUnavailable(failure) }
             entry.lastFailure = nil

@@ -33,9 +33,15 @@ package final class TunnelPoolEntry: EventHandler, TunnelOwner {
         for waiter in waiting { waiter.tunnelUnavailable(failure) }
     }
 
+    /// Lets the waiter open its stream.
+    func give(_ connection: TunnelConnection, to waiter: any TunnelWaiter) {
+        waiter.tunnelAvailable(connection)
+        if pool.usesOnce { connection.isClosedToNewStreams = true }
+    }
+
     private func serveWaiters() {
         while !waiters.isEmpty, let connection = connectionWithRoom() {
-            waiters.removeFirst().tunnelAvailable(connection)
+            give(connection, to: waiters.removeFirst())
         }
         // A connection whose peer has not told its limit yet may take them all in a moment.
         if !waiters.isEmpty, !connections.contains(where: \.awaitsSettings) { pool.dialIfNeeded(self) }

@@ -66,6 +66,12 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Trust domain of this mesh (default cluster.local).", valueName: "name"))
     var trustDomain: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Certificate revocation lists (PEM or DER), watched; default: the environment's CRL_PATH.",
+            valueName: "file"))
+    var crl: String?
+
     @Option(help: ArgumentHelp("Data threads: a number or auto (default).", valueName: "n"))
     var workers: String?
 
@@ -84,7 +90,8 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("A level, or SCOPE=LEVEL clauses: info,access=off.", valueName: "filter"))
     var logLevel: String?
 
-    @Option(help: ArgumentHelp("Streams that share one tunnel connection (default 100).", valueName: "n"))
+    @Option(
+        help: ArgumentHelp("Streams that share a tunnel connection (default 100; 0: one, used once).", valueName: "n"))
     var poolMaxStreams: Int?
 
     func validate() throws {
@@ -123,7 +130,9 @@ struct RunCommand: ParsableCommand {
         options.program.runDirectory = runDir
         options.program.caDirectory = caDir
         options.program.roots = roots
+        options.program.crl = crl
         options.program.trustDomain = trustDomain
+        try options.program.fillFromEnvironment()
         options.program.logLevel = logLevel
         options.program.poolMaxStreams = poolMaxStreams
         options.program.identities = try identity.map {

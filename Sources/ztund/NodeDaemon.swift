@@ -97,7 +97,8 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("A level, or SCOPE=LEVEL clauses: info,access=off.", valueName: "filter"))
     var logLevel: String?
 
-    @Option(help: ArgumentHelp("Streams that share one tunnel connection (default 100).", valueName: "n"))
+    @Option(
+        help: ArgumentHelp("Streams that share a tunnel connection (default 100; 0: one, used once).", valueName: "n"))
     var poolMaxStreams: Int?
 
     func run() throws {

@@ -97,6 +97,17 @@ import Testing
         #expect(bench.server.failures.isEmpty)
     }
 
+    @Test func zeroStreamsMeansAHandshakeForEveryConnection() throws {
+        let bench = try TunnelBench(streamsPerConnection: 0)
+        for number in 1...3 {
+            let sink = ClientSink("10.0.0.1:80", sending: [1])
+            bench.pool?.checkout(bench.key(), sink)
+            #expect(bench.run { sink.closed == 0 })
+            #expect(bench.dials == number)
+        }
+        #expect(bench.run { bench.server.connections.isEmpty })
+    }
+
     @Test func aDyingConnectionTellsItsStreams() throws {
         let bench = try TunnelBench()
         bench.server.statuses = [:]

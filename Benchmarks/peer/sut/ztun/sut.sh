@@ -37,7 +37,7 @@ start) V=${2:-hbone} C=${3:-1}; reset_run; world
   case $V in waypoint) common TCP;; waypoint-only) [ "${UPSTREAM:-hbone}" = plain ] && common TCP || common HBONE;; *) common HBONE;; esac
   case $V in
     hbone)          node2; node1; real_targets;;
-    hbone-nopool)   node2; node1 --pool-max-streams 1; real_targets;;
+    hbone-nopool)   node2; node1 --pool-max-streams 0; real_targets;;
     waypoint)       waypoint; node1; target http $PB_VIP:$PB_PORT_HTTP;;
     waypoint-hbone) node2; waypoint; node1; target http $PB_VIP:$PB_PORT_HTTP;;
     client-only|client-wp-only) node1;;
