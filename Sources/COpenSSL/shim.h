@@ -176,3 +176,8 @@ static inline void zt_ctx_set_verify(SSL_CTX *ctx, zt_verify verify) {
     SSL_CTX_set_cert_verify_callback(ctx, zt_verify_chain, (void *)verify);
 }
 static inline void zt_ssl_set_session(SSL *ssl, void *session) { SSL_set_app_data(ssl, session); }
+// The name of the group the handshake agreed on; NULL when there is none.
+static inline const char *zt_group_name(SSL *ssl) {
+    long group = SSL_get_negotiated_group(ssl);
+    return group > 0 ? SSL_group_to_name(ssl, (int)group) : NULL;
+}

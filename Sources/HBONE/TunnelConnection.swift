@@ -87,6 +87,8 @@ package final class TunnelConnection: EventHandler {
 
     /// The verified identity at the other end; nil before the handshake is done.
     package var peer: VerifiedPeer? { tls.peer }
+    /// The key exchange of the handshake, `X25519MLKEM768` for instance; empty before it is done.
+    package var keyExchange: String { tls.keyExchange }
 
     // MARK: - Events
 

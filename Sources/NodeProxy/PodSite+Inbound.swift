@@ -33,7 +33,14 @@ extension PodSite: TunnelOwner {
         }
     }
 
-    func tunnelOpened(_ connection: TunnelConnection) {}
+    func tunnelOpened(_ connection: TunnelConnection) {
+        guard worker.log.isEnabled(.debug, .pool) else { return }
+        worker.log.write(.debug, .pool, "tunnel accepted", now: Kernel.realtimeNow()) { line in
+            line.field("src.addr", string: connection.remote.description)
+            line.field("src.identity", string: connection.peer?.identity.description ?? "")
+            line.field("tls.group", string: connection.keyExchange)
+        }
+    }
 
     func tunnelChanged(_ connection: TunnelConnection) {}
 

@@ -9,7 +9,7 @@ package final class TLSSession {
     /// How far a handshake has come.
     package enum Progress { case wantsInput, done, failed }
 
-    private let ssl: OpaquePointer
+    let ssl: OpaquePointer
     private let expectation: PeerExpectation
     private let role: TLSContext.Role
     private let revocations: RevocationList?

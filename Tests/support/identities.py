@@ -55,6 +55,16 @@ class PKI:
         self.path = self.write(f"{name}.pem", self.pem)
         self.issued = {}
 
+    @classmethod
+    def embedded(cls, folder, directory):
+        """Signs with the embedded authority in `directory`."""
+        pki = cls.__new__(cls)
+        pki.folder, pki.issuer, pki.issued = pathlib.Path(folder), None, {}
+        pki.key = serialization.load_pem_private_key((directory / "ca.key").read_bytes(), None)
+        pki.certificate = x509.load_pem_x509_certificate((directory / "ca.crt").read_bytes())
+        pki.subject = pki.certificate.subject
+        return pki
+
     @property
     def pem(self):
         return self.certificate.public_bytes(serialization.Encoding.PEM)

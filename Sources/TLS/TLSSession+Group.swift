@@ -1,0 +1,6 @@
+internal import COpenSSL
+
+extension TLSSession {
+    /// The name of the key exchange group, `X25519MLKEM768` for instance; empty before the handshake is done.
+    package var keyExchange: String { zt_group_name(ssl).map { String(cString: $0) } ?? "" }
+}
