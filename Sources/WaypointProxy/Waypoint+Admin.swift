@@ -1,4 +1,5 @@
 package import AdminServer
+internal import ControlPlane
 internal import EventLoop
 internal import Glibc
 package import MeshModel
@@ -28,6 +29,7 @@ extension Waypoint: AdminSource {
         report.draining = shared.isDraining
         report.state = shared.state
         report.certificates = shared.certificates
+        report.revocation = revocations?.status
         report.notes = shared.notes
         return report
     }

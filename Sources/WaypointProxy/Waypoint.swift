@@ -13,6 +13,7 @@ package final class Waypoint: Sendable {
     let log: Log
     let mailboxes: [Mailbox<WaypointMessage>]
     let startedAt: UInt64
+    let revocations: RevocationListFile?
     let shared: Lock<Shared>
     private let ended: Lock<Bool>
 
@@ -51,6 +52,7 @@ package final class Waypoint: Sendable {
         for _ in 0..<count { mailboxes.append(try Mailbox()) }
         self.mailboxes = mailboxes
         startedAt = Kernel.realtimeNow()
+        revocations = configuration.program.crl.map { RevocationListFile(path: $0) }
         var shared = Shared()
         shared.hasRoutes = configuration.routes == nil
         shared.routes = Array(repeating: RequestTable(), count: count)

@@ -51,7 +51,8 @@ final class WaypointRounds {
     /// One round; returns the milliseconds until the next, nil for the usual interval.
     func round() -> Int? {
         let wall = Int64(Kernel.realtimeNow())
-        var settling = state.check(now: wall) == .settling
+        var settling = waypoint.checkRevocations(now: wall)
+        if state.check(now: wall) == .settling { settling = true }
         if let routes, routes.check(now: wall) == .settling { settling = true }
         let settings = waypoint.settings
         let workload = waypoint.shared.withLock {
@@ -135,7 +136,7 @@ extension Waypoint {
             return log.write(.warn, .identity, "no valid certificate any more", now: Kernel.realtimeNow())
         }
         do throws(TLSFailure) {
-            tell(.identity(try WaypointIdentity(credentials)))
+            tell(.identity(try WaypointIdentity(credentials, revocations: revocations?.list)))
             shared.withLock { $0.hasIdentity = true }
             log.write(.info, .identity, "certificate for \(credentials.identity)", now: Kernel.realtimeNow()) { line in
                 line.field("serial", string: credentials.serial)

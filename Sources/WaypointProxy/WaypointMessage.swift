@@ -9,10 +9,10 @@ package struct WaypointIdentity: Sendable {
     package let server: TLSContext
 
     /// - Throws: what the TLS library refused.
-    package init(_ credentials: TLSCredentials) throws(TLSFailure) {
+    package init(_ credentials: TLSCredentials, revocations: RevocationList? = nil) throws(TLSFailure) {
         identity = credentials.identity
-        client = try TLSContext(credentials, role: .client)
-        server = try TLSContext(credentials, role: .server)
+        client = try TLSContext(credentials, role: .client, revocations: revocations)
+        server = try TLSContext(credentials, role: .server, revocations: revocations)
     }
 }
 
@@ -28,6 +28,8 @@ enum WaypointMessage: Sendable {
     case routes(HTTPRouteTable)
     /// New credentials; nil when there are none that are valid.
     case identity(WaypointIdentity?)
+    /// Other revocation lists are in force: cut the tunnels whose peer they name.
+    case revoked(RevocationList)
     case ask(@Sendable (WaypointAnswer) -> Void)
     /// Accept nothing more, let what is under way end.
     case drain

@@ -76,6 +76,7 @@ final class WaypointWorker {
             waypoint = snapshot.workload(namespace: settings.namespace, name: settings.name)
         case .routes(let table): routes = table
         case .identity(let identity): self.identity = identity
+        case .revoked(let list): cutRevoked(list)
         case .ask(let reply): reply(answer())
         case .drain: drain()
         case .stop:

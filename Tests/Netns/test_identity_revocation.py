@@ -6,6 +6,7 @@ import pytest
 
 from support.identities import PKI, file_stage, start
 from support.waiting import wait_for
+from support.world import WAYPOINT_VIP
 
 pytestmark = pytest.mark.root
 
@@ -113,3 +114,21 @@ def test_a_bad_file_disables_at_start_and_keeps_the_last_good_later(mesh):
     assert call(mesh) != 0
     put(mesh, b"")
     wait_for(lambda: call(mesh) == 0, "an empty file revokes nobody")
+
+
+def test_the_waypoint_refuses_and_cuts_too(mesh):
+    service = "default/through-waypoint.default.svc.cluster.local"
+    start(mesh)
+    waypoint = mesh.start_waypoint(
+        mesh.world.waypoint, f"routes:\n- service: {service}\n  rules: [{{name: all}}]\n", "--crl", mesh.crl)
+
+    def fetch():
+        return mesh.world.client.curl(f"http://{WAYPOINT_VIP}/", "-f", seconds=3).returncode
+
+    wait_for(lambda: fetch() == 0, "the way through it works")
+    put(mesh, mesh.pki.revocations(mesh.pki.issued["client"]))
+    waypoint.wait_for_line("revocation lists loaded")
+    wait_for(lambda: fetch() != 0, "a revoked client gets nothing")
+    waypoint.wait_for_line("certificate revoked")
+    put(mesh, b"")
+    wait_for(lambda: fetch() == 0, "and is back")
