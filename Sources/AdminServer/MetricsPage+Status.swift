@@ -69,6 +69,22 @@ extension MetricsPage {
                 { Double($0.loopLagMicroseconds) / 1_000_000 }
             ),
         ]
+        write(Metric("runtime_workers", .gauge, help: "Data threads", value: Double(workers.count)))
+        let sums: [(name: String, help: String, value: (WorkerStatus) -> Double?)] = [
+            (
+                "runtime_worker_cpu_seconds", "CPU time of the worker's thread",
+                { $0.cpuMicroseconds.map { Double($0) / 1_000_000 } }
+            ),
+            ("runtime_worker_turns", "Turns of the worker's event loop", { $0.turns.map(Double.init) }),
+        ]
+        for (name, help, value) in sums {
+            write(
+                Metric(
+                    name, .counter, help: help,
+                    samples: workers.compactMap { worker in
+                        value(worker).map { .init($0, labels: [.init("worker", "\(worker.index)")]) }
+                    }))
+        }
         for (name, help, value) in figures {
             write(
                 Metric(

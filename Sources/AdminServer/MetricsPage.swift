@@ -54,7 +54,8 @@ package struct MetricsPage {
         let sides: [(Reporter, Direction)] = [(.destination, .inbound), (.source, .outbound)]
         write(
             Metric(
-                "istio_crl_policy_rejections", .counter, help: "Connections refused or cut by a certificate revocation list",
+                "istio_crl_policy_rejections", .counter,
+                help: "Connections refused or cut by a certificate revocation list",
                 samples: sides.compactMap { reporter, direction in
                     let key = TrafficSnapshot.RefusalKey(reason: .certificateRevoked, direction: direction)
                     guard let count = traffic.refusals[key] else { return nil }

@@ -44,9 +44,12 @@ struct WorkerRound: Sendable {
     /// The workers as the status shows them.
     var statuses: [WorkerStatus] {
         known.enumerated().map { index, answer in
-            WorkerStatus(
+            var status = WorkerStatus(
                 index: index, answering: !missing.contains(index), connections: answer.connections,
                 tunnels: answer.tunnels, streams: answer.streams, loopLagMicroseconds: lags[index] / 1000)
+            status.cpuMicroseconds = answer.cpuNanoseconds.map { $0 / 1000 }
+            status.turns = answer.turns
+            return status
         }
     }
 

@@ -1,5 +1,17 @@
 package import MeshModel
 
+/// TCP keepalive on connections of applications.
+package struct KeepAlive: Sendable, Hashable {
+    package var isEnabled = true
+    /// Seconds of silence before the first probe.
+    package var idle: Int32 = 180
+    /// Seconds between probes.
+    package var interval: Int32 = 180
+    package var probes: Int32 = 9
+
+    package init() {}
+}
+
 /// What the operator may choose about capture; the same for all pods of a node.
 package struct CaptureOptions: Sendable, Hashable {
     /// How traffic is brought to ztund's sockets.
@@ -13,6 +25,9 @@ package struct CaptureOptions: Sendable, Hashable {
     package var retryInterval: UInt64
     /// Nanoseconds between two looks at whether everything installed is still there.
     package var verifyInterval: UInt64
+
+    /// How connections that have no pings of their own find out that the other side is gone.
+    package var keepAlive = KeepAlive()
 
     package init(
         mode: CaptureMode = .nft, probeSources: [IPPrefix] = [], nftProgram: String = "nft",

@@ -117,7 +117,7 @@ package final class PodCapture {
         case .openNamespace:
             namespace = try NetworkNamespace(path: location.path)
         case .openSockets:
-            sockets = try PodSockets(in: try opened())
+            sockets = try PodSockets(in: try opened(), keepAlive: options.keepAlive)
         case .applySettings:
             _ = try migrateRequests.apply(in: try opened())
         case .prepareRedirection:

@@ -26,7 +26,9 @@ extension PodSockets {
     package func dialPeer(at destination: SocketAddress) throws(SystemError) -> Descriptor {
         let ipv6 = !destination.ip.isIPv4
         let socket = try openDial(ipv6: ipv6)
-        _ = zt_set_keepalive(socket.number, 180, 180, 9)
+        if keepAlive.isEnabled {
+            _ = zt_set_keepalive(socket.number, keepAlive.idle, keepAlive.interval, keepAlive.probes)
+        }
         try Self.connect(socket.number, to: destination, ipv6: ipv6)
         return socket
     }

@@ -12,9 +12,11 @@ extension PodSockets {
     /// Connections may wait in this number until a worker accepts them.
     private static let backlog: Int32 = 4096
 
-    static func listener(_ port: UInt16, in namespace: NetworkNamespace) throws(CaptureFailure) -> Listener {
+    static func listener(_ port: UInt16, in namespace: NetworkNamespace, _ keepAlive: KeepAlive) throws(CaptureFailure)
+        -> Listener
+    {
         do throws(SystemError) {
-            return try namespace.run { () throws(SystemError) in try openListener(port) }
+            return try namespace.run { () throws(SystemError) in try openListener(port, keepAlive) }
         } catch {
             if error.name == "EADDRINUSE" {
                 throw CaptureFailure(
@@ -25,16 +27,18 @@ extension PodSockets {
         }
     }
 
-    private static func openListener(_ port: UInt16) throws(SystemError) -> Listener {
+    private static func openListener(_ port: UInt16, _ keepAlive: KeepAlive) throws(SystemError) -> Listener {
         do throws(SystemError) {
-            return Listener(descriptor: try openListener(port, ipv6: true), ipv6: true)
+            return Listener(descriptor: try openListener(port, keepAlive, ipv6: true), ipv6: true)
         } catch {
             guard error.name == "EAFNOSUPPORT" || error.name == "EADDRNOTAVAIL" else { throw error }
-            return Listener(descriptor: try openListener(port, ipv6: false), ipv6: false)
+            return Listener(descriptor: try openListener(port, keepAlive, ipv6: false), ipv6: false)
         }
     }
 
-    private static func openListener(_ port: UInt16, ipv6: Bool) throws(SystemError) -> Descriptor {
+    private static func openListener(_ port: UInt16, _ keepAlive: KeepAlive, ipv6: Bool) throws(SystemError)
+        -> Descriptor
+    {
         let socket = Descriptor(owning: try SystemError.check("socket", zt_socket_tcp(ipv6 ? 1 : 0)))
         let number = socket.number
         if ipv6 { try check("setsockopt IPV6_V6ONLY", zt_set_v6only(number, 0)) }
@@ -44,9 +48,11 @@ extension PodSockets {
         try check("setsockopt IP_TRANSPARENT", zt_set_transparent(number, ipv6 ? 1 : 0))
         // Accepted sockets inherit all of these, so that a worker need not set them for each.
         try check("setsockopt TCP_NODELAY", zt_set_nodelay(number))
-        if port != CapturePort.tunnel {
+        if port != CapturePort.tunnel, keepAlive.isEnabled {
             // Tunnels have HTTP/2 pings instead.
-            try check("setsockopt SO_KEEPALIVE", zt_set_keepalive(number, 180, 180, 9))
+            try check(
+                "setsockopt SO_KEEPALIVE",
+                zt_set_keepalive(number, keepAlive.idle, keepAlive.interval, keepAlive.probes))
         }
         var address = zt_address(high: 0, low: ipv6 ? 0 : IPAddress.anyV4.low, port: port)
         try check("bind", zt_bind(number, &address, ipv6 ? 1 : 0))

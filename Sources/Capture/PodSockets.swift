@@ -15,6 +15,7 @@ package final class PodSockets: Sendable {
     package let inbound: Descriptor
     /// Port 15008: HBONE tunnels.
     package let tunnel: Descriptor
+    let keepAlive: KeepAlive
     /// Whether the listeners take IPv6 too; false where the kernel has none.
     package let acceptsIPv6: Bool
     /// The range from which the pod's programs are given their source ports.
@@ -23,14 +24,15 @@ package final class PodSockets: Sendable {
     /// Opens all three, or none.
     ///
     /// - Throws: ``CaptureFailure`` that names the port and what stands in the way.
-    package init(in namespace: NetworkNamespace) throws(CaptureFailure) {
-        let outbound = try Self.listener(CapturePort.outbound, in: namespace)
+    package init(in namespace: NetworkNamespace, keepAlive: KeepAlive = KeepAlive()) throws(CaptureFailure) {
+        let outbound = try Self.listener(CapturePort.outbound, in: namespace, keepAlive)
         Self.remember(outbound.descriptor.number)
-        let inbound = try Self.listener(CapturePort.inbound, in: namespace)
-        let tunnel = try Self.listener(CapturePort.tunnel, in: namespace)
+        let inbound = try Self.listener(CapturePort.inbound, in: namespace, keepAlive)
+        let tunnel = try Self.listener(CapturePort.tunnel, in: namespace, keepAlive)
         acceptsIPv6 = outbound.ipv6 && inbound.ipv6 && tunnel.ipv6
         ephemeralPorts = PodSettings.ephemeralPorts(of: namespace)
         self.namespace = namespace
+        self.keepAlive = keepAlive
         self.outbound = outbound.descriptor
         self.inbound = inbound.descriptor
         self.tunnel = tunnel.descriptor

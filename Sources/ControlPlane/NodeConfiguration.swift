@@ -8,10 +8,22 @@ package struct NodeConfiguration: Hashable, Sendable {
     package let capture: CaptureMode
     package let onExit: CaptureOnExit
     package let probeSources: [IPPrefix]
+    package let dataPath: DataPathOptions
+    /// What is to be told of variables that are not obeyed.
+    package let environmentNotes: [EnvironmentOptions.Note]
 
     /// Completes options with defaults.
     /// - Throws: ``ConfigurationError``; also when two pods have one name or one network namespace.
-    package init(_ options: NodeOptions) throws(ConfigurationError) {
+    package init(_ options: NodeOptions, environment: EnvironmentOptions? = nil) throws(ConfigurationError) {
+        var options = options
+        if let environment { options.dataPath = environment.over(options.dataPath) }
+        dataPath = options.dataPath
+        environmentNotes = environment?.notes ?? []
+        if !dataPath.ipv6 {
+            let program = options.program
+            options.program.metricsAddress = program.metricsAddress ?? SocketAddress(.anyV4, 15020)
+            options.program.readinessAddress = program.readinessAddress ?? SocketAddress(.anyV4, 15021)
+        }
         program = try ProgramConfiguration(options.program, source: "ztund run")
         var names = Set<String>()
         var netns = Set<String>()
@@ -29,16 +41,21 @@ package struct NodeConfiguration: Hashable, Sendable {
         probeSources = options.probeSources
     }
 
-    /// Reads a configuration file and lays flags over it.
+    /// Reads a configuration file and lays the environment and the flags over it.
     /// - Parameters:
     ///   - flags: what the command line says; wins.
+    ///   - environment: what the environment says; wins over the file.
     ///   - path: the file of `--config`; nil when there is none.
-    package init(flags: NodeOptions, file path: String?) throws(ConfigurationError) {
+    package init(flags: NodeOptions, environment: EnvironmentOptions? = nil, file path: String?)
+        throws(ConfigurationError)
+    {
+        var flags = flags
+        if let environment { flags.program = flags.program.over(environment.program) }
         guard let path else {
-            try self.init(flags)
+            try self.init(flags, environment: environment)
             return
         }
         let file = try NodeOptions(parsing: try ConfigurationFile.read(path), file: path)
-        try self.init(flags.over(file))
+        try self.init(flags.over(file), environment: environment)
     }
 }

@@ -24,11 +24,14 @@ package struct NodeOptions: Hashable, Sendable {
     package var onExit: CaptureOnExit?
     /// Sources, as addresses or CIDR ranges, that reach the pods' programs directly.
     package var probeSources: [IPPrefix] = []
+    /// What the file says of the data path, defaults included.
+    package var dataPath = DataPathOptions()
 
     package init() {}
 
     /// The keys a file may have.
-    static let keys = ProgramOptions.keys + ["pods", "capture", "onExit", "probeSources"]
+    static let keys =
+        ProgramOptions.keys + ["pods", "capture", "onExit", "probeSources"] + DataPathSetting.all.map(\.key)
 
     /// Reads a configuration file's text.
     /// - Throws: ``ConfigurationError`` with line and key.
@@ -50,12 +53,26 @@ package struct NodeOptions: Hashable, Sendable {
         probeSources = try fields.list("probeSources") { reader throws(ConfigurationError) in
             try reader.parsed("an address or a CIDR range") { IPPrefix($0) }
         }
+        var dataPath = DataPathOptions()
+        for setting in DataPathSetting.all {
+            let read = dataPath
+            let changed: DataPathOptions? = try fields.optional(setting.key) { reader throws(ConfigurationError) in
+                try reader.parsed(setting.form) { text in
+                    var options = read
+                    return setting.apply(text, &options) ? options : nil
+                }
+            }
+            dataPath = changed ?? dataPath
+        }
+        self.dataPath = dataPath
     }
 
     /// These options, with the gaps filled from others; a list that says anything replaces the other's.
     package func over(_ others: NodeOptions) -> NodeOptions {
         var merged = self
         merged.program = program.over(others.program)
+        // Flags do not speak of the data path.
+        merged.dataPath = others.dataPath
         if merged.pods.isEmpty { merged.pods = others.pods }
         merged.capture = capture ?? others.capture
         merged.onExit = onExit ?? others.onExit

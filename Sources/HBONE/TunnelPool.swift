@@ -28,6 +28,8 @@ package final class TunnelPool {
     /// A connection carries one stream and closes after it: every application connection costs a handshake.
     let usesOnce: Bool
     private let limits: HTTP2Limits
+    /// Seconds until a tunnel without streams is closed.
+    let idleSeconds: Double
     unowned(unsafe) private let loop: EventLoop
     unowned(unsafe) private let buffers: TunnelBuffers
     unowned(unsafe) private let dialer: any TunnelDialer
@@ -39,7 +41,7 @@ package final class TunnelPool {
     ///   - streamsPerConnection: 1 is no sharing at a time, 0 no second use either.
     package init(
         loop: EventLoop, buffers: TunnelBuffers, dialer: any TunnelDialer, streamsPerConnection: Int,
-        limits: HTTP2Limits = HTTP2Limits()
+        limits: HTTP2Limits = HTTP2Limits(), idleSeconds: Double = 300
     ) {
         self.loop = loop
         self.buffers = buffers
@@ -47,6 +49,7 @@ package final class TunnelPool {
         self.streamsPerConnection = max(1, streamsPerConnection)
         usesOnce = streamsPerConnection < 1
         self.limits = limits
+        self.idleSeconds = idleSeconds
     }
 
     /// Open connections, and streams on them.

@@ -71,6 +71,6 @@ package final class TunnelPoolEntry: EventHandler, TunnelOwner {
 
     package func tunnelChanged(_ connection: TunnelConnection) {
         if !waiters.isEmpty { serveWaiters() }
-        connection.idleCheck(seconds: 300)
+        connection.idleCheck(seconds: pool.idleSeconds)
     }
 }

@@ -106,7 +106,9 @@ final class InboundConnection: SiteConnection, RelayOwner {
             return refuse(503, TunnelFailure(.workloadUnknown, "pod \(site.location.pod) is not in the state"))
         }
         record.destinationIdentity = workload.identity
-        let inbound = InboundDecision.Request(workload: workload, localAddress: connection.local)
+        let inbound = InboundDecision.Request(
+            workload: workload, localAddress: connection.local,
+            localhostApplicationTunnel: worker.settings.localhostAppTunnel)
         switch InboundDecision.decide(inbound, authority: authority, in: worker.snapshot) {
         case .refused(let status, let refusal):
             refuse(status, TunnelFailure(refusal.reason, refusal.detail))
@@ -230,7 +232,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
                 return
             }
         }
-        relay?.accept(TunnelHeaders.accepted(baggage: site.baggage))
+        relay?.accept(TunnelHeaders.accepted(baggage: site.worker.settings.responseBaggage ? site.baggage : ""))
     }
 
     func relayRefused(_ failure: TunnelFailure) {
@@ -267,6 +269,8 @@ extension PodSite {
     {
         let target = authorized.dial
         let isSelf = peer.ip == target.ip || target.ip.isLoopback
-        return try sockets.dialApplication(at: target, from: isSelf ? nil : peer.ip, avoiding: peer.port, ports: &ports)
+        return try sockets.dialApplication(
+            at: target, from: isSelf || !worker.settings.preservesSource ? nil : peer.ip, avoiding: peer.port,
+            ports: &ports)
     }
 }

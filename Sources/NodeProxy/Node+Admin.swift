@@ -63,7 +63,7 @@ extension Node: AdminSource {
         }
     }
 
-    package func metrics() -> [Metric] { services.counters.metrics }
+    package func metrics() -> [Metric] { services.counters.metrics + podMetrics }
 
     package var meshSnapshot: MeshSnapshot { shared.withLock { $0.snapshot } }
 

@@ -26,6 +26,10 @@ package final class Node: Sendable {
         var requests: [PodChange] = []
         var state = StateStatus()
         var certificates: [CertificateStatus] = []
+        /// The chains in use, by identity.
+        var held: [String: HeldChain] = [:]
+        var podsStarted: UInt64 = 0
+        var podsStopped: UInt64 = 0
         var hasState = false
         var isDraining = false
         var notes: [String] = []
@@ -46,6 +50,7 @@ package final class Node: Sendable {
         var settings = NodeSettings()
         settings.trustDomain = configuration.program.trustDomain
         settings.streamsPerConnection = configuration.program.poolMaxStreams
+        settings.apply(configuration.dataPath)
         self.settings = settings
         log = Log(
             format: configuration.program.logFormat == .json ? .json : .text,
@@ -108,6 +113,9 @@ package final class Node: Sendable {
             tell(.stop)
             for thread in threads { thread.join() }
             throw error
+        }
+        for note in configuration.environmentNotes {
+            log.write(note.isWarning ? .warn : .debug, .program, note.text, now: Kernel.realtimeNow())
         }
         log.write(.info, .program, "ztund started", now: Kernel.realtimeNow()) { line in
             line.field("workers", number: self.mailboxes.count)

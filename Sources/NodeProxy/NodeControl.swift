@@ -54,8 +54,13 @@ final class NodeRounds {
     init(_ node: Node) {
         self.node = node
         let configuration = node.configuration
-        options = CaptureOptions(
+        var options = CaptureOptions(
             mode: configuration.capture == .external ? .external : .nft, probeSources: configuration.probeSources)
+        options.keepAlive.isEnabled = configuration.dataPath.keepalive
+        options.keepAlive.idle = Int32(clamping: configuration.dataPath.keepaliveTime)
+        options.keepAlive.interval = Int32(clamping: configuration.dataPath.keepaliveInterval)
+        options.keepAlive.probes = Int32(clamping: configuration.dataPath.keepaliveRetries)
+        self.options = options
         state = StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {
             [unowned node] state, _ in
             node.adopt(state)
@@ -166,8 +171,12 @@ final class NodeRounds {
         let before = capture.status
         switch capture.advance(now: now) {
         case .none: break
-        case .opened(let sockets): node.tell(.podOpened(capture.location, sockets))
-        case .closed: node.tell(.podClosed(capture.location))
+        case .opened(let sockets):
+            node.tell(.podOpened(capture.location, sockets))
+            node.shared.withLock { $0.podsStarted += 1 }
+        case .closed:
+            node.tell(.podClosed(capture.location))
+            node.shared.withLock { $0.podsStopped += 1 }
         }
         let after = capture.status
         if after.phase != before.phase || after.reason != before.reason {
@@ -240,6 +249,8 @@ extension Node {
 
     /// New credentials of an identity, or their loss.
     func adopt(_ identity: SpiffeID, _ credentials: TLSCredentials?) {
+        let held = credentials.map { HeldChain($0) }
+        shared.withLock { $0.held["\(identity)"] = held }
         guard let credentials else {
             tell(.credentials(identity, nil))
             return log.write(

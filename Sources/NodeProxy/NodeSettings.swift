@@ -1,3 +1,5 @@
+package import HTTP2
+
 /// What the data path of a node is told at start and keeps.
 package struct NodeSettings: Sendable, Hashable {
     package var trustDomain = "cluster.local"
@@ -7,6 +9,15 @@ package struct NodeSettings: Sendable, Hashable {
     package var streamsPerConnection = 100
     /// Whether policy decisions are logged at info instead of debug.
     package var logsPolicyAtInfo = false
+    /// Whether applications may see the client's own address; false is never.
+    package var preservesSource = true
+    /// Whether PROXY protocol tunnels go to the pod's loopback address.
+    package var localhostAppTunnel = true
+    /// Whether the answer to a CONNECT describes the workload.
+    package var responseBaggage = true
+    package var http2 = HTTP2Limits()
+    /// Seconds until a tunnel without streams is closed.
+    package var poolReleaseSeconds = 300.0
     /// Endpoints tried for one connection to a service.
     package var connectAttempts = 3
 

@@ -60,7 +60,7 @@ final class NodeWorker {
         case .credentials(let identity, let contexts): self.contexts[identity] = contexts
         case .revoked(let list): for site in pods.values { site.cutRevoked(list) }
         case .podOpened(let location, let sockets): open(location, sockets)
-        case .podClosed(let location): close(location.pod, reason: .podRemoved)
+        case .podClosed(let location): close(location.pod, reason: isDraining ? .drainDeadline : .podRemoved)
         case .handOver(let handover): take(handover)
         case .lookedUp(let id, let answer): lookedUp(id, answer)
         case .ask(let reply): reply(answer(WorkerQuestion()))

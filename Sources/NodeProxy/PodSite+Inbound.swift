@@ -48,16 +48,24 @@ extension PodSite: TunnelOwner {
         tunnels[ObjectIdentifier(connection)] = nil
         guard let failure else { return }
         if connection.peer == nil {
-            // Refused before anybody was verified: no access record, one line a second for each cause and address.
-            worker.traffic.refused(failure.reason, .inbound)
+            // Refused before anybody was verified: counted, but remembered and logged once a second for each cause and
+            // address only, so that strangers cannot push other refusals out of the ring.
             guard worker.repeats.admits("\(failure.reason)\(connection.remote.ip)", now: worker.loop.now) != nil else {
-                return
+                return worker.traffic.refused(failure.reason, .inbound)
             }
-            let record = ConnectionRecord(
+            var record = ConnectionRecord(
                 direction: .inbound, acceptedAt: worker.loop.now, source: connection.remote,
                 destination: connection.local)
-            worker.log.failed(
-                record.access(nil, failure: failure, now: worker.loop.now), now: Kernel.realtimeNow())
+            record.destinationWorkload = workload
+            worker.refused(record, failure)
+        } else if failure.reason == .http2Failed || failure.reason == .peerMisbehaved {
+            // The peer itself is at fault, with or without a connection of an application in its tunnel.
+            var record = ConnectionRecord(
+                direction: .inbound, acceptedAt: worker.loop.now, source: connection.remote,
+                destination: connection.local)
+            record.sourceIdentity = connection.peer?.identity
+            record.destinationWorkload = workload
+            worker.refused(record, failure)
         } else {
             worker.report(.info, "tunnel from \(connection.remote.ip) ended: \(failure)")
         }

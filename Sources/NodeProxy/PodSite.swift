@@ -31,7 +31,8 @@ final class PodSite: TunnelDialer {
         ports = sockets.sourcePorts(worker: worker.index, of: worker.mailboxes.count)
         poolStorage = TunnelPool(
             loop: worker.loop, buffers: worker.buffers, dialer: self,
-            streamsPerConnection: worker.settings.streamsPerConnection)
+            streamsPerConnection: worker.settings.streamsPerConnection, limits: worker.settings.http2,
+            idleSeconds: worker.settings.poolReleaseSeconds)
         for (descriptor, take) in [
             (sockets.outbound.number, PodSite.acceptOutbound), (sockets.inbound.number, PodSite.acceptPlaintext),
             (sockets.tunnel.number, PodSite.acceptTunnel),

@@ -11,6 +11,10 @@ package struct WorkerStatus: Codable, Sendable, Hashable {
     package var streams: UInt64
     /// How long the question waited for the thread's turn, microseconds.
     package var loopLagMicroseconds: UInt64
+    /// CPU time of the thread since the start, microseconds.
+    package var cpuMicroseconds: UInt64?
+    /// Turns of its event loop since the start.
+    package var turns: UInt64?
 
     package init(
         index: Int, answering: Bool = true, connections: UInt64 = 0, tunnels: UInt64 = 0, streams: UInt64 = 0,

@@ -17,7 +17,7 @@ struct NodeDaemon: ParsableCommand {
             and enforces authorization policy. Ask it with `ztun status`.
             """,
         version: ProductVersion.text,
-        subcommands: [RunCommand.self, AuthorityCommand.self], defaultSubcommand: RunCommand.self)
+        subcommands: [RunCommand.self, AuthorityCommand.self, SettingsCommand.self], defaultSubcommand: RunCommand.self)
 }
 
 /// `ztund run`.
@@ -27,7 +27,8 @@ struct RunCommand: ParsableCommand {
         discussion: """
             SIGTERM or SIGINT drains: no new work, running connections may end until the deadline
             (CONNECTION_TERMINATION_DEADLINE, or TERMINATION_GRACE_PERIOD_SECONDS less 5 s, or 5 s). A second signal
-            ends at once. Flags win over the file of --config.
+            ends at once. Flags win over Istio's environment variables, those over
+            the file of --config; `ztund settings` lists them all.
 
             EXAMPLE: ztund run --state mesh.yaml --ca-dir /var/lib/ztun/ca --pod default/client@/run/netns/client
             """)
@@ -105,7 +106,14 @@ struct RunCommand: ParsableCommand {
         TerminationSignals.block()
         let node: Node
         do {
-            node = try Node(NodeConfiguration(flags: options(), file: config))
+            var flags = try options()
+            let environment = try EnvironmentOptions(
+                ProcessEnvironment.variables, processors: ProcessEnvironment.processors)
+            if flags.program.state == nil, let state = environment.inlineState {
+                let directory = flags.program.runDirectory ?? ProgramConfiguration.defaultRunDirectory
+                flags.program.state = try ProcessEnvironment.keep(state, in: directory)
+            }
+            node = try Node(NodeConfiguration(flags: flags, environment: environment, file: config))
         } catch let error as ConfigurationError {
             throw ValidationError(error.description)
         }

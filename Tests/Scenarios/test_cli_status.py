@@ -319,7 +319,7 @@ def test_log_command(daemon, tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [
-    ["status", "-o", "yaml"], ["pod", "add", "app/web"], ["pod", "add", "web@/x"], ["pod", "remove", "web"],
+    ["status", "-o", "xml"], ["pod", "add", "app/web"], ["pod", "add", "web@/x"], ["pod", "remove", "web"],
     ["pod", "add", "App/web@/x"], ["pod", "add", "app/web@relative"], ["unknown"], ["log", "extra"],
     ["status", "--program", "envoy"],
 ])

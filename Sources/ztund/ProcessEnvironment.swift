@@ -1,0 +1,54 @@
+internal import ArgumentParser
+internal import ControlPlane
+internal import Glibc
+
+/// `ztund settings`.
+struct SettingsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "settings", abstract: "List every setting with its key, flag, variable and default (Markdown).")
+
+    func run() {
+        print(SettingsHandbook.text, terminator: "")
+    }
+}
+
+/// What the process was started in.
+enum ProcessEnvironment {
+    /// All environment variables.
+    static var variables: [String: String] {
+        var variables: [String: String] = [:]
+        var entry = environ
+        while let text = entry.pointee {
+            let parts = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
+            entry += 1
+        }
+        return variables
+    }
+
+    /// Processors this process may use.
+    static var processors: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+
+    /// Writes the state that a variable holds into the run directory, so that it is read and shown as any other.
+    ///
+    /// - Returns: the file's path.
+    static func keep(_ state: String, in directory: String) throws(ConfigurationError) -> String {
+        _ = mkdir(directory, 0o755)
+        let path = "\(directory)/local-xds.yaml"
+        unlink(path)
+        let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard file >= 0 else {
+            throw ConfigurationError(
+                file: path, problem: "cannot be written: \(String(cString: strerror(errno)))",
+                hint: "LOCAL_XDS is kept there; choose another --run-dir")
+        }
+        defer { close(file) }
+        var bytes = Array(state.utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
+            guard count > 0 else { throw ConfigurationError(file: path, problem: "cannot be written") }
+            bytes = bytes.dropFirst(count)
+        }
+        return path
+    }
+}
