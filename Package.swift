@@ -92,6 +92,7 @@ let package = Package(
         tests("AdminServerTests", ["AdminServer", "StatusModel", "Telemetry", "EventLoop", "HTTP1", "MeshModel"]),
         tests("NodeProxyTests", ["NodeProxy", "HTTP2", "MeshModel", "RoutingCore"]),
         tests("WaypointProxyTests", ["WaypointProxy", "HTTP1", "HBONE", "RoutingCore", "MeshModel", "Telemetry"]),
+        tests("NodeProxyTests", ["NodeProxy", "HTTP2", "EventLoop", "MeshModel", "RoutingCore", "Telemetry"]),
         tests("PackageTests", []),
     ],
     swiftLanguageModes: [.v6]
