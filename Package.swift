@@ -90,7 +90,6 @@ let package = Package(
             "ControlPlaneTests", ["ControlPlane", "MeshModel", "RoutingCore", "TLS", "StatusModel", "Telemetry"],
             resources: [.copy("Fixtures")]),
         tests("AdminServerTests", ["AdminServer", "StatusModel", "Telemetry", "EventLoop", "HTTP1", "MeshModel"]),
-        tests("NodeProxyTests", ["NodeProxy", "HTTP2", "MeshModel", "RoutingCore"]),
         tests("WaypointProxyTests", ["WaypointProxy", "HTTP1", "HBONE", "RoutingCore", "MeshModel", "Telemetry"]),
         tests("NodeProxyTests", ["NodeProxy", "HTTP2", "EventLoop", "MeshModel", "RoutingCore", "Telemetry"]),
         tests("PackageTests", []),
