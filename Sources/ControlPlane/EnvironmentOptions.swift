@@ -1,3 +1,4 @@
+internal import Glibc
 internal import MeshModel
 
 /// What Istio's environment variables say: flags win over them, they win over the configuration file. An empty variable
@@ -117,6 +118,18 @@ package struct EnvironmentOptions: Sendable {
         "USER_TIMEOUT_ENABLED", "UNSTABLE_ENABLE_SOCKS5", "PROXY_CONFIG", "ISTIO_META_DNS_CAPTURE",
         "ISTIO_META_DNS_PROXY_ADDR", "RUST_BACKTRACE",
     ]
+
+    /// Reads the environment of this process.
+    package static func ofProcess() throws(ConfigurationError) -> EnvironmentOptions {
+        var variables: [String: String] = [:]
+        var entry = environ
+        while let text = entry.pointee {
+            let parts = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
+            entry += 1
+        }
+        return try EnvironmentOptions(variables, processors: max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
+    }
 
     /// The options a file made, with what the environment says over them.
     func over(_ options: DataPathOptions) -> DataPathOptions {

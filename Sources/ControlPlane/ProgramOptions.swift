@@ -69,7 +69,8 @@ package struct ProgramOptions: Hashable, Sendable {
         }
     }
 
-    func over(_ others: ProgramOptions) -> ProgramOptions {
+    /// These options, with the gaps filled from others.
+    package func over(_ others: ProgramOptions) -> ProgramOptions {
         var merged = self
         merged.state = state ?? others.state
         merged.runDirectory = runDirectory ?? others.runDirectory

@@ -10,8 +10,14 @@ extension Waypoint: AdminSource {
     package var workerCount: Int { mailboxes.count }
 
     package func ask(worker: Int, _ reply: @escaping @Sendable (WorkerAnswer) -> Void) {
+        ask(worker: worker, WorkerQuestion(), reply)
+    }
+
+    package func ask(
+        worker: Int, _ question: WorkerQuestion, _ reply: @escaping @Sendable (WorkerAnswer) -> Void
+    ) {
         mailboxes[worker].post(
-            .ask { [weak self] answer in
+            .ask(question) { [weak self] answer in
                 self?.shared.withLock { $0.routes[worker] = answer.requests }
                 reply(answer.worker)
             })

@@ -153,7 +153,7 @@ package final class Waypoint: Sendable {
         let sums = Lock((answers: 0, connections: 0))
         for mailbox in mailboxes {
             mailbox.post(
-                .ask { answer in
+                .ask(WorkerQuestion(refusals: 0)) { answer in
                     sums.withLock { $0 = ($0.answers + 1, $0.connections + Int(answer.worker.connections)) }
                 })
         }

@@ -30,7 +30,7 @@ enum WaypointMessage: Sendable {
     case identity(WaypointIdentity?)
     /// Other revocation lists are in force: cut the tunnels whose peer they name.
     case revoked(RevocationList)
-    case ask(@Sendable (WaypointAnswer) -> Void)
+    case ask(WorkerQuestion, @Sendable (WaypointAnswer) -> Void)
     /// Accept nothing more, let what is under way end.
     case drain
     /// End now.

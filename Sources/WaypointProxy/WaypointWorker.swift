@@ -77,7 +77,7 @@ final class WaypointWorker {
         case .routes(let table): routes = table
         case .identity(let identity): self.identity = identity
         case .revoked(let list): cutRevoked(list)
-        case .ask(let reply): reply(answer())
+        case .ask(let question, let reply): reply(answer(question))
         case .drain: drain()
         case .stop:
             for tunnel in Array(tunnels.values) {
@@ -98,7 +98,7 @@ final class WaypointWorker {
         pool.drain()
     }
 
-    private func answer() -> WaypointAnswer {
+    private func answer(_ question: WorkerQuestion) -> WaypointAnswer {
         var answer = WaypointAnswer()
         let outgoing = pool.counts
         answer.worker.connections = UInt64(sessions.count + relays.count)
@@ -106,7 +106,11 @@ final class WaypointWorker {
         answer.worker.streams = UInt64(tunnels.values.reduce(0) { $0 + $1.streamCount } + outgoing.streams)
         answer.worker.requests = requests.total
         answer.worker.traffic = traffic.snapshot()
-        answer.worker.refusals = refusals.newest(100)
+        answer.worker.refusals = refusals.newest(question.refusals)
+        answer.worker.refusalsHeld = refusals.count
+        answer.worker.live = liveConnections(question)
+        answer.worker.cpuNanoseconds = Kernel.threadCPUTime()
+        answer.worker.turns = loop.turns
         answer.requests = requests
         return answer
     }

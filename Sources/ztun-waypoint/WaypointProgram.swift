@@ -104,7 +104,9 @@ struct RunCommand: ParsableCommand {
         TerminationSignals.block()
         let waypoint: Waypoint
         do {
-            waypoint = try Waypoint(WaypointConfiguration(flags: options(), file: config))
+            var flags = try options()
+            flags.program = flags.program.over(try EnvironmentOptions.ofProcess().program)
+            waypoint = try Waypoint(WaypointConfiguration(flags: flags, file: config))
         } catch let error as ConfigurationError {
             throw ValidationError(error.description)
         }

@@ -107,11 +107,10 @@ struct RunCommand: ParsableCommand {
         let node: Node
         do {
             var flags = try options()
-            let environment = try EnvironmentOptions(
-                ProcessEnvironment.variables, processors: ProcessEnvironment.processors)
+            let environment = try EnvironmentOptions.ofProcess()
             if flags.program.state == nil, let state = environment.inlineState {
                 let directory = flags.program.runDirectory ?? ProgramConfiguration.defaultRunDirectory
-                flags.program.state = try ProcessEnvironment.keep(state, in: directory)
+                flags.program.state = try InlineState.keep(state, in: directory)
             }
             node = try Node(NodeConfiguration(flags: flags, environment: environment, file: config))
         } catch let error as ConfigurationError {

@@ -13,7 +13,7 @@ import yaml
 
 from support.programs import program
 from support.waiting import wait_for
-from support.world import VIP
+from support.world import VIP, WAYPOINT_VIP
 
 LISTS = ["denials", "connections", "workloads", "services", "policies"]
 
@@ -129,6 +129,12 @@ def test_every_format_says_the_same(mesh, open_connection, kind):
 @pytest.mark.root
 def test_the_waypoint_answers_too(mesh):
     assert answer_of(mesh.waypoint, "workloads")["program"] == "ztun-waypoint"
+    with mesh.world.client.connect(WAYPOINT_VIP, 80) as connection:
+        connection.sendall(b"GET /api HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        (one,) = answer_of(mesh.waypoint, "connections", "--pod", "default/waypoint")["connections"]
+    assert one["identity"] == mesh.world.client.identity
+    assert one["target"] == "through-waypoint.default.svc.cluster.local"
 
 
 @pytest.mark.root

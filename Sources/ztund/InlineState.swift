@@ -12,23 +12,8 @@ struct SettingsCommand: ParsableCommand {
     }
 }
 
-/// What the process was started in.
-enum ProcessEnvironment {
-    /// All environment variables.
-    static var variables: [String: String] {
-        var variables: [String: String] = [:]
-        var entry = environ
-        while let text = entry.pointee {
-            let parts = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
-            entry += 1
-        }
-        return variables
-    }
-
-    /// Processors this process may use.
-    static var processors: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
-
+/// State that an environment variable holds.
+enum InlineState {
     /// Writes the state that a variable holds into the run directory, so that it is read and shown as any other.
     ///
     /// - Returns: the file's path.
