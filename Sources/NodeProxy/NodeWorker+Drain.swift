@@ -8,6 +8,11 @@ extension NodeWorker {
         guard !isDraining else { return }
         isDraining = true
         for site in pods.values { site.announceDrain() }
+        startDrainClock()
+    }
+
+    /// Gives the tunnels that were told until the second step.
+    func startDrainClock() {
         drainClock = DrainClock(loop) { [unowned self] in
             drainClock = nil
             for site in pods.values { site.drainTunnels() }

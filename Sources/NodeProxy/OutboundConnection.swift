@@ -245,7 +245,9 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
     /// The way to another endpoint; nil when there is none. A socket that a tunnel's relay has is not taken back.
     private func nextRoute() -> OutboundRoute? {
         guard case .route(let next) = site.worker.decide(workload, to: destination, excluding: excluded),
-            next.transport != .tcp || relay == nil
+            next.transport != .tcp || relay == nil,
+            // A waypoint or gateway that is named by its address is no choice among several.
+            !(next.peer.map { excluded.contains($0.fields.uid) } ?? false)
         else { return nil }
         return next
     }

@@ -34,6 +34,10 @@ extension PodSite: TunnelOwner {
     }
 
     func tunnelOpened(_ connection: TunnelConnection) {
+        if worker.isDraining {
+            connection.announceDrain()
+            worker.startDrainClock()
+        }
         guard worker.log.isEnabled(.debug, .pool) else { return }
         worker.log.write(.debug, .pool, "tunnel accepted", now: Kernel.realtimeNow()) { line in
             line.field("src.addr", string: connection.remote.description)

@@ -91,9 +91,10 @@ final class PodSite: TunnelDialer {
         for tunnel in tunnels.values { tunnel.announceDrain() }
     }
 
-    /// Ends the peers' tunnels: at once those without streams, the others with their last one.
+    /// Ends the peers' tunnels: at once those without streams, the others with their last one. Those whose handshake was
+    /// under way when the drain began are told when they open.
     func drainTunnels() {
-        for tunnel in Array(tunnels.values) { tunnel.drain() }
+        for tunnel in Array(tunnels.values) where tunnel.phase == .open { tunnel.drain() }
     }
 
     /// The refusal of what arrives during a drain.

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+import h2.connection
 import h2.events
 import pytest
 
@@ -132,21 +133,27 @@ def tunnelled(patient, tmp_path, monkeypatch):
             yield mesh
 
 
+def go_on_after_goaway(client):
+    """h2 takes a connection for closed once it has read a GOAWAY; HTTP/2 does not."""
+    machine = client.h2.state_machine
+    state, inputs = type(machine.state).CLIENT_OPEN, h2.connection.ConnectionInputs
+    machine._transitions = {**machine._transitions, (state, inputs.RECV_GOAWAY): (None, state)}
+
+
 def test_peers_are_told_in_two_steps(tunnelled):
     """First `open no more streams`, with those under way still served, then the last stream that was."""
     tunnel, echo_at = tunnelled.tunnel, f"{tunnelled.world.server.ipv4}:7000"
+    go_on_after_goaway(tunnel)
     status, first, _ = tunnel.connect(echo_at)
     assert status == 200
     terminate(tunnelled.two)
     notice = tunnel.wait(h2.events.ConnectionTerminated)
     assert (notice.error_code, notice.last_stream_id) == (0, 2**31 - 1)
-    # As if this stream had been under way before the notice came: h2 itself would open none now.
-    tunnel.h2.state_machine.state = type(tunnel.h2.state_machine.state).CLIENT_OPEN
+    # As if this stream had been under way before the notice came.
     status, second, _ = tunnel.connect(echo_at)
     assert status == 200
     final = tunnel.wait(h2.events.ConnectionTerminated)
     assert (final.error_code, final.last_stream_id) == (0, second)
-    tunnel.h2.state_machine.state = type(tunnel.h2.state_machine.state).CLIENT_OPEN
     for stream in (first, second):
         tunnel.send(stream, b"still here")
         assert tunnel.receive(stream, 10) == b"still here"
@@ -154,6 +161,24 @@ def test_peers_are_told_in_two_steps(tunnelled):
         assert tunnel.ends(stream)
     assert tunnelled.two.process.wait(3) == 0
     assert not tunnelled.two.lines("drain duration expired")
+
+
+def test_a_handshake_under_way_is_finished(tunnelled):
+    """Accepted before the drain, so it is old work: it gets its tunnel, and is told to open no more than it needs."""
+    world = tunnelled.world
+    raw = world.client.connect(world.server.ipv4, 15008)
+    status, first, _ = tunnelled.tunnel.connect(f"{world.server.ipv4}:7000")
+    assert status == 200
+    terminate(tunnelled.two)
+    assert tunnelled.tunnel.wait(h2.events.ConnectionTerminated)
+    assert tunnelled.tunnel.wait(h2.events.ConnectionTerminated), "the second step of the first tunnel is over"
+    chain, key = tunnelled.leaf("client", world.client.identity)
+    with Client(raw, client_context(tunnelled.authority, chain, key)) as late:
+        go_on_after_goaway(late)
+        stream = late.request([(":method", "CONNECT"), (":authority", f"{world.server.ipv4}:7000")])
+        answer = late.wait((h2.events.ResponseReceived, h2.events.StreamReset), stream)
+        assert dict(answer.headers)[":status"] == "200"
+        assert late.wait(h2.events.ConnectionTerminated)
 
 
 class Storm:
