@@ -37,6 +37,7 @@ package final class TLSContext: @unchecked Sendable {
         for list in Self.groups where zt_ctx_set_groups(raw, list) == 1 { break }
         ERR_clear_error()
         zt_ctx_set_modes(raw)
+        zt_ctx_set_security(raw)
         try loadChain(credentials.chainPEM)
         try loadKey(credentials.keyPEM)
         try loadRoots(credentials.rootsPEM)

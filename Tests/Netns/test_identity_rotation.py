@@ -269,6 +269,22 @@ def test_the_wall_clock_jumps(files, tmp_path, jump):
         assert time.monotonic() - began < 8, "the drain keeps its time"
 
 
+@pytest.mark.skipif(not FAKETIME.exists(), reason="needs the package faketime")
+def test_a_clock_that_differs_is_named(embedded):
+    """The other node lives in tomorrow, and so do its certificates: this one says what is wrong and by how much."""
+    mesh = embedded
+    mesh.one = mesh.start_ztund(mesh.first, mesh.world.first_pods)
+    with environment(
+            LD_PRELOAD=str(FAKETIME), FAKETIME="+1d", DONT_FAKE_MONOTONIC="1", FAKETIME_DONT_FAKE_MONOTONIC="1",
+            NO_FAKE_STAT="1"):
+        mesh.two = mesh.start_ztund(mesh.second, mesh.world.second_pods)
+    assert mesh.world.client.curl(f"http://{mesh.world.server.ipv4}:8080/", seconds=5).returncode != 0
+    line = mesh.one.wait_for_line("compare the clocks of both hosts")
+    assert 86_000 < int(line.split(" s from now")[0].rsplit(" ", 1)[1]) < 87_000
+    assert "CLOCKS THAT DIFFER" in mesh.one.ztun("certs", check=False).stdout
+    assert certs(mesh.one)["clockRefusals"]
+
+
 def skew(mesh, daemon):
     """Seconds that the daemon's wall clock is off, as the time shows at which it says it loaded a new state."""
     before = daemon.status()["state"]["generation"]

@@ -37,7 +37,10 @@ def usage(*allowed):
 class PKI:
     """An authority in a folder; everything about a leaf can be chosen, also what no honest authority signs."""
 
-    def __init__(self, folder, name="ca", issuer=None, common_name="test root"):
+    def __init__(
+        self, folder, name="ca", issuer=None, common_name="test root", *, authority=True, path_length=None,
+        key_usage=("key_cert_sign", "crl_sign"),
+    ):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.name, self.issuer = name, issuer
@@ -48,8 +51,8 @@ class PKI:
             x509.CertificateBuilder().subject_name(self.subject).issuer_name(parent.subject)
             .public_key(self.key.public_key()).serial_number(x509.random_serial_number())
             .not_valid_before(now() - hours(48)).not_valid_after(now() + hours(480))
-            .add_extension(x509.BasicConstraints(True, None), True)
-            .add_extension(usage("key_cert_sign", "crl_sign"), True)
+            .add_extension(x509.BasicConstraints(authority, path_length), True)
+            .add_extension(usage(*key_usage), True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False))
         self.certificate = builder.sign(parent.key, hashes.SHA256())
         self.path = self.write(f"{name}.pem", self.pem)
@@ -79,10 +82,10 @@ class PKI:
 
     def leaf(
         self, name, uris=(), *, start=-1.0, end=24.0, authority=False, eku=BOTH, key_usage=("digital_signature",),
-        others=(), common_name=None, self_signed=False,
+        others=(), common_name=None, self_signed=False, key=None,
     ):
         """Files (chain, key) of a leaf; `start` and `end` are hours from now."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else [])
         builder = (
             x509.CertificateBuilder().subject_name(subject)
@@ -100,8 +103,10 @@ class PKI:
         certificate = builder.sign(key if self_signed else self.key, hashes.SHA256())
         self.issued[name] = certificate
         chain = certificate.public_bytes(serialization.Encoding.PEM)
-        if self.issuer:
-            chain += self.pem
+        above = self
+        while above.issuer:
+            chain += above.pem
+            above = above.issuer
         secret = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         self.write(f"{name}.key", secret)
