@@ -232,6 +232,8 @@ extension Reason {
             Why a connection was refused or failed, as one stable token. The same token stands in four places: the access log
             of both ends (`reason=`), the metric `ztun_refusals_total{reason=}`, `ztun denials`, and, once the peer is verified,
             `Proxy-Status` on the answer to its CONNECT, from where the calling node takes it over. The application is never told.
+            Applications reset connections all day: `reset` is counted and logged, and not kept for `ztun denials`. Of refusals before
+            the peer is verified, one a second for each cause and address is logged and kept; all are counted.
 
             This file is written by `ztun reasons -o markdown`; `ztun reasons TOKEN` explains one.
 

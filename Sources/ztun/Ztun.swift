@@ -26,7 +26,8 @@ struct Ztun: ParsableCommand {
         version: ProductVersion.text,
         subcommands: [
             StatusCommand.self, DenialsCommand.self, ConnectionsCommand.self, WorkloadsCommand.self,
-            ServicesCommand.self, PoliciesCommand.self, PodCommand.self, CertsCommand.self, LogCommand.self, ReasonsCommand.self,
+            ServicesCommand.self, PoliciesCommand.self, PodCommand.self, CertsCommand.self, LogCommand.self,
+            ReasonsCommand.self,
             VersionCommand.self,
         ])
 
