@@ -183,3 +183,5 @@ static inline const char *zt_group_name(SSL *ssl) {
 }
 // At least 112 bits everywhere in a chain, whatever the library was built with.
 static inline void zt_ctx_set_security(SSL_CTX *ctx) { SSL_CTX_set_security_level(ctx, 2); }
+static inline void *zt_ssl_session(const SSL *ssl) { return SSL_get_app_data(ssl); }
+static inline int zt_ssl_update_keys(SSL *ssl) { return SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED); }

@@ -47,6 +47,10 @@ package final class TLSContext: @unchecked Sendable {
             guard let session, let chain else { return 0 }
             return Unmanaged<TLSSession>.fromOpaque(session).takeUnretainedValue().verify(chain) ? 1 : 0
         }
+        SSL_CTX_set_info_callback(raw) { ssl, event, _ in
+            guard let ssl, event & SSL_CB_LOOP != 0, let session = zt_ssl_session(ssl) else { return }
+            Unmanaged<TLSSession>.fromOpaque(session).takeUnretainedValue().sawHandshakeStep()
+        }
         switch role {
         case .server:
             zt_ctx_require_h2(raw)

@@ -18,6 +18,11 @@ package final class TLSSession {
     /// Why the session failed; nil while it has not.
     package private(set) var failure: TLSFailure?
     private let channel: TLSChannel
+    /// Steps of the handshake machine after the handshake; a key update with its answer is five.
+    private var lateSteps: UInt32 = 0
+    /// A thousand key updates: no honest peer sends them in the life of a connection, for AES-GCM wants new keys after
+    /// 2^24 records.
+    private static let mostLateSteps: UInt32 = 5000
 
     private static let method = BIOMethod()
 
@@ -61,6 +66,10 @@ package final class TLSSession {
     package func read(into buffer: UnsafeMutableRawPointer, capacity: Int) -> Int {
         ERR_clear_error()
         let count = SSL_read(ssl, buffer, Int32(truncatingIfNeeded: min(capacity, 1 << 30)))
+        if lateSteps > Self.mostLateSteps {
+            failure = TLSFailure(.peerMisbehaved, "the peer sends one TLS key update after the other")
+            return -2
+        }
         if count > 0 { return Int(count) }
         switch SSL_get_error(ssl, count) {
         case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: return 0
@@ -86,6 +95,11 @@ package final class TLSSession {
         ERR_clear_error()
         _ = SSL_shutdown(ssl)
         ERR_clear_error()
+    }
+
+    /// The library took or made a handshake message; called by it.
+    func sawHandshakeStep() {
+        if peer != nil { lateSteps &+= 1 }
     }
 
     // MARK: - The peer

@@ -1,3 +1,4 @@
+import COpenSSL
 import Glibc
 import MeshModel
 
@@ -75,6 +76,9 @@ final class SessionPair {
         }
         return Array(received[..<count])
     }
+
+    /// Has the client's next record change its keys, and ask the server to change its own.
+    func updateKeys() -> Bool { zt_ssl_update_keys(client.ssl) == 1 }
 
     private func output(_ channel: TLSChannel, after progress: TLSSession.Progress) -> [UInt8] { take(channel) }
 

@@ -88,4 +88,27 @@ import Testing
         #expect(pair.deliver(garbage, to: pair.server, pair.serverChannel) == .failed)
         #expect(pair.server.failure?.reason == .tlsFailed)
     }
+
+    @Test func aFloodOfKeyUpdatesEndsTheSession() throws {
+        let bench = try CertificateBench()
+        let authority = try bench.authority(now: now)
+        let pair = try SessionPair(
+            client: authority.issue(client, now: now), server: authority.issue(server, now: now), expected: [server],
+            trustDomain: "cluster.local")
+        #expect(pair.shakeHands())
+        // Now and then is what an honest peer does.
+        for _ in 0..<100 {
+            #expect(pair.updateKeys())
+            #expect(pair.send([1, 2, 3]) == [1, 2, 3])
+        }
+        #expect(pair.server.failure == nil)
+        var rounds = 0
+        while pair.server.failure == nil, rounds < 2000 {
+            #expect(pair.updateKeys())
+            _ = pair.send([1])
+            rounds += 1
+        }
+        #expect(pair.server.failure?.reason == .peerMisbehaved)
+        #expect((500...1500).contains(rounds))
+    }
 }
