@@ -153,7 +153,10 @@ extension TunnelConnection {
         if backlog.isEmpty, let failure = http2.failure {
             return fail(TunnelFailure(failure.reason, failure.description))
         }
-        if backlog.isEmpty, isEnding || http2.isFinished { fail(nil) }
+        guard backlog.isEmpty, isEnding || http2.isFinished else { return }
+        // The library ends a session under running streams only when the peer broke the protocol.
+        let isBroken = !isEnding && streamCount > 0
+        fail(isBroken ? TunnelFailure(.http2Failed, "the peer (\(remote)) broke HTTP/2") : nil)
     }
 
     /// Writes the channel's output; what the socket does not take is kept, unless the connection is closing anyway.

@@ -49,7 +49,7 @@ WAYPOINT_VIP, EMPTY_VIP, LOST_VIP, FAR_VIP = "10.96.61.3", "10.96.61.41", "10.96
 class OddPeer:
     """An HBONE peer of another make: what it does with a CONNECT is decided by the port in the authority."""
 
-    SILENT, REFUSES = 7101, 7102
+    SILENT, REFUSES, BREAKS = 7101, 7102, 7103
 
     def __init__(self, pod, chain, key, roots):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -80,6 +80,9 @@ class OddPeer:
                         port = int(dict(event.headers)[":authority"].rsplit(":", 1)[1])
                         if port == self.REFUSES:
                             engine.send_headers(event.stream_id, [(":status", "503")], end_stream=True)
+                        elif port == self.BREAKS:
+                            # DATA on stream 0 is a connection error (RFC 9113 6.1).
+                            tls.sendall(bytes([0, 0, 1, 0, 0, 0, 0, 0, 0, 65]))
                 tls.sendall(engine.data_to_send())
 
     def __enter__(self):
@@ -186,6 +189,7 @@ OUTBOUND = {
     "certificate_unavailable": lambda m: call(m.bare, m.world.server.ipv4),
     "identity_mismatch": lambda m: call(m.world.client, m.leaves.ipv4),
     "tunnel_refused": lambda m: call(m.world.client, m.odd.ipv4, OddPeer.REFUSES),
+    "http2_failed": lambda m: call(m.world.client, m.odd.ipv4, OddPeer.BREAKS),
     "tunnel_timeout": lambda m: call(m.world.client, m.odd.ipv4, OddPeer.SILENT),
 }
 
