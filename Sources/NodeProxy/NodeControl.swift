@@ -173,6 +173,8 @@ final class NodeRounds {
         case .none: break
         case .opened(let sockets):
             node.tell(.podOpened(capture.location, sockets))
+            // A worker hands connections to others: none may accept before all of them know the pod.
+            node.tell(.podServed(capture.location))
             node.shared.withLock { $0.podsStarted += 1 }
         case .closed:
             node.tell(.podClosed(capture.location))

@@ -12,8 +12,10 @@ package enum NodeMessage: Sendable {
     case credentials(SpiffeID, IdentityContexts?)
     /// Other revocation lists are in force: cut the tunnels whose peer they name.
     case revoked(RevocationList)
-    /// A pod is enrolled: serve its listeners.
+    /// A pod is enrolled; ``podServed(_:)`` follows.
     case podOpened(PodLocation, PodSockets)
+    /// Every worker has been told of the pod: accept its connections.
+    case podServed(PodLocation)
     /// A pod left: stop, cut what is open, let go.
     case podClosed(PodLocation)
     /// An accepted connection whose tunnels this worker owns.

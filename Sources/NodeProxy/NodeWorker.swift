@@ -60,6 +60,7 @@ final class NodeWorker {
         case .credentials(let identity, let contexts): self.contexts[identity] = contexts
         case .revoked(let list): for site in pods.values { site.cutRevoked(list) }
         case .podOpened(let location, let sockets): open(location, sockets)
+        case .podServed(let location): serve(location)
         case .podClosed(let location): close(location.pod, reason: isDraining ? .drainDeadline : .podRemoved)
         case .handOver(let handover): take(handover)
         case .lookedUp(let id, let answer): lookedUp(id, answer)
@@ -92,10 +93,14 @@ final class NodeWorker {
 
     private func open(_ location: PodLocation, _ sockets: PodSockets) {
         close(location.pod, reason: .podRemoved)
+        let site = PodSite(location, sockets, worker: self)
+        pods[location.pod] = site
+        site.adopt(snapshot)
+    }
+
+    private func serve(_ location: PodLocation) {
         do throws(SystemError) {
-            let site = try PodSite(location, sockets, worker: self)
-            pods[location.pod] = site
-            site.adopt(snapshot)
+            try pods[location.pod]?.listen()
         } catch {
             report(.error, "pod \(location.pod) cannot be served on worker \(index): \(error)")
         }
@@ -108,7 +113,7 @@ final class NodeWorker {
 
     private func take(_ handover: OutboundHandover) {
         let socket = Descriptor(owning: handover.descriptor)
-        guard let site = pods[handover.pod] else { return }
+        guard let site = pods[handover.pod] else { return Kernel.resetOnClose(socket.number) }
         site.carry(socket, handover)
     }
 

@@ -87,8 +87,10 @@ extension PodSite {
     /// Carries a decided connection on this worker.
     func carry(_ socket: consuming Descriptor, _ handover: OutboundHandover) {
         let record = self.record(handover.source, handover.destination, handover.acceptedAt)
-        guard !isClosed, let workload else {
-            return refuse(socket, record, TunnelFailure(.podRemoved, "the pod left"))
+        guard !isClosed else { return refuse(socket, record, TunnelFailure(.podRemoved, "the pod left")) }
+        // The worker that accepted it may have heard of a new workload or certificate before this one.
+        guard let workload, handover.route.transport == .tcp || hasCertificate else {
+            return hold(.handedOver(handover), socket)
         }
         OutboundConnection.start(
             socket, site: self, workload: workload, destination: handover.destination, route: handover.route,

@@ -2,6 +2,7 @@ internal import Capture
 internal import EventLoop
 internal import HBONE
 internal import MeshModel
+internal import RoutingCore
 internal import Telemetry
 
 extension PodSite {
@@ -42,6 +43,13 @@ extension PodSite {
             case .outbound(let source, let destination):
                 guard let socket = arrival.socket.take() else { continue }
                 decideOutbound(socket, from: source, to: destination, acceptedAt: arrival.since, waited: arrival)
+            case .handedOver(let handover):
+                guard handover.route.transport == .tcp || hasCertificate else {
+                    waiting.append(arrival)
+                    continue
+                }
+                guard let socket = arrival.socket.take() else { continue }
+                carry(socket, handover)
             case .plaintext(let source, let destination):
                 guard let socket = arrival.socket.take() else { continue }
                 InboundConnection.start(site: self, socket: socket, peer: source, destination: destination)
@@ -89,6 +97,9 @@ extension PodSite {
         case .outbound(let source, let destination):
             guard let socket = arrival.socket.take() else { return }
             refuse(socket, record(source, destination, arrival.since), failure)
+        case .handedOver(let handover):
+            guard let socket = arrival.socket.take() else { return }
+            refuse(socket, record(handover.source, handover.destination, handover.acceptedAt), failure)
         case .plaintext(let source, let destination):
             guard let socket = arrival.socket.take() else { return }
             let record = ConnectionRecord(

@@ -24,7 +24,7 @@ final class PodSite: TunnelDialer {
     var waiting: [WaitingArrival] = []
     private(set) var isClosed = false
 
-    init(_ location: PodLocation, _ sockets: PodSockets, worker: NodeWorker) throws(SystemError) {
+    init(_ location: PodLocation, _ sockets: PodSockets, worker: NodeWorker) {
         self.location = location
         self.sockets = sockets
         self.worker = worker
@@ -33,6 +33,11 @@ final class PodSite: TunnelDialer {
             loop: worker.loop, buffers: worker.buffers, dialer: self,
             streamsPerConnection: worker.settings.streamsPerConnection, limits: worker.settings.http2,
             idleSeconds: worker.settings.poolReleaseSeconds)
+    }
+
+    /// Begins to accept; called once every worker has the pod, so that any of them may be handed a connection.
+    func listen() throws(SystemError) {
+        guard listeners.isEmpty, !isClosed else { return }
         for (descriptor, take) in [
             (sockets.outbound.number, PodSite.acceptOutbound), (sockets.inbound.number, PodSite.acceptPlaintext),
             (sockets.tunnel.number, PodSite.acceptTunnel),
@@ -47,7 +52,7 @@ final class PodSite: TunnelDialer {
                                 .warn, "accepting pauses for pod \(location.pod): \(Kernel.errnoName(code))")
                         }))
             } catch {
-                for listener in listeners { listener.close() }
+                stopAccepting()
                 throw error
             }
         }

@@ -10,6 +10,8 @@ final class WaitingArrival: EventHandler {
     /// What arrived; the socket, where there is one, is the arrival's.
     enum Kind {
         case outbound(from: SocketAddress, to: SocketAddress)
+        /// Accepted and decided by another worker; the descriptor in it is the arrival's socket.
+        case handedOver(OutboundHandover)
         case plaintext(from: SocketAddress, to: SocketAddress)
         case tunnel(from: SocketAddress)
         case request(TunnelConnection, WaitingStream, HeaderBlock)
