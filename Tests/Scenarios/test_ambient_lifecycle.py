@@ -1,5 +1,6 @@
 """Istio's namespaced scenarios 17, 18, 25 and 26: a daemon that ends, a pod that leaves, certificates that follow pods, metrics."""
 import contextlib
+import re
 import signal
 
 import pytest
@@ -31,10 +32,47 @@ def start(mesh, *more):
     mesh.two = mesh.start_ztund(mesh.second, mesh.world.second_pods, *more)
 
 
-def ends(daemon, seconds=10):
-    """Waits for the process and returns its exit status."""
-    wait_for(lambda: not daemon.alive(), f"{daemon.name} ends", seconds)
-    return daemon.process.returncode
+def connect_fails(pod, address, port):
+    """Whether a connection is refused, or ends without a byte; one that hangs does not fail."""
+    try:
+        with pod.connect(address, port, seconds=2) as connection:
+            connection.settimeout(2)
+            connection.sendall(b"hello world")
+            return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except (ConnectionRefusedError, ConnectionResetError, BrokenPipeError):
+        return True
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_17_daemon_shutdown(mesh, side):
+    """SIGTERM with a connection open: it still round-trips; new ones are refused at once; when it has ended, so does the daemon.
+
+    Better than upstream: the daemon does not wait out its deadline. (More of drains: Tests/Netns/test_features_drain.py.)
+    """
+    start(mesh, "--on-exit", "keep")
+    client, server = mesh.world.client, mesh.world.server
+    ending = {"source": mesh.one, "destination": mesh.two}[side]
+    with client.connect(server.ipv4, 8080) as connection:
+        converse(connection)
+        ending.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: connect_fails(client, server.ipv4, 8080), "new connections fail", 10)
+        for _ in range(3):
+            assert connect_fails(client, server.ipv4, 8080)
+        assert ending.alive()
+        converse(connection)
+        assert ending.alive()
+    wait_for(lambda: not ending.alive(), f"{ending.name} ends")
+    assert ending.process.returncode == 0
+    assert connect_fails(client, server.ipv4, 8080), "with --on-exit keep the pod's capture stays closed"
+    # The connection that outlived the signal is complete and whole at both ends.
+    for daemon, direction in ((mesh.one, "outbound"), (mesh.two, "inbound")):
+        wait_for(
+            lambda: len([
+                line for line in daemon.lines("connection complete", f'direction="{direction}"')
+                if "error=" not in line and re.search(r"bytes_(sent|recv)=44\b", line)]) == 1,
+            f"{daemon.name} logs it once, as complete")
 
 
 def test_17_new_calls_go_plainly_when_nothing_is_kept(mesh):
@@ -42,8 +80,7 @@ def test_17_new_calls_go_plainly_when_nothing_is_kept(mesh):
     start(mesh)
     client, server = mesh.world.client, mesh.world.server
     exchange(client, server.ipv4, 8080)
-    mesh.one.process.send_signal(signal.SIGTERM)
-    assert ends(mesh.one) == 0
+    assert mesh.one.stop() == 0
     exchange(client, server.ipv4, 8080)
     wait_for(
         lambda: [line for line in mesh.two.lines("connection complete", 'direction="inbound"') if "src.identity" not in line],
@@ -53,8 +90,8 @@ def test_17_new_calls_go_plainly_when_nothing_is_kept(mesh):
 def test_18_server_leaves(mesh):
     """The server's pod is taken out of the mesh while its application runs on: whoever believes that it is in gets nothing.
 
-    The client's daemon still thinks that the pod has a tunnel port, so connect succeeds and the first read fails; the connection
-    that was open fails too. Better than upstream, it is cut at once and both lines name the reason.
+    The client's daemon still thinks that the pod has a tunnel port, so its tunnel finds nobody and the application's connection
+    ends without a byte; the connection that was open fails too. Better than upstream, it is cut at once and both lines name the reason.
     """
     start(mesh)
     client, server = mesh.world.client, mesh.world.server
@@ -64,11 +101,7 @@ def test_18_server_leaves(mesh):
         with contextlib.suppress(ConnectionResetError):
             assert connection.recv(1) == b"", "the open connection ends"
         mesh.two.wait_for_line("connection complete", 'direction="inbound"', 'reason="pod_removed"')
-    with client.connect(server.ipv4, 8080) as connection:
-        connection.settimeout(10)
-        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
-            connection.sendall(b"hello world")
-            assert connection.recv(1) == b""
+    assert connect_fails(client, server.ipv4, 8080)
     assert "15008" in mesh.one.wait_for_line('direction="outbound"', "error=", "connect_failed")
     # The application itself never went away.
     exchange(mesh.world.outsider, server.ipv4, 8080)

@@ -8,7 +8,7 @@ import pytest
 from support.filemesh import FileMesh
 from support.gateway import Gateway, server_context
 from support.scenario import PREFIX, DoubleServer, HELLO, Ledger, TWICE, WaypointEcho, converse, exchange
-from support.world import World, make_network
+from support.world import VIP, World, make_network
 
 pytestmark = pytest.mark.root
 
@@ -133,14 +133,12 @@ def test_04_cross_node_captured(mesh):
 def check_through_waypoint(mesh, address, port):
     """The connection ends at the waypoint, which sees where it was to go."""
     client, waypoint = mesh.world.client, mesh.world.waypoint
-    source = Ledger(mesh.one, "source", source_workload="client")
+    source = between(mesh.one, "source", client, waypoint)
     exchange(client, address, port, PREFIX + HELLO)
     source.expect(sent=len(PREFIX + HELLO))
     assert mesh.waypoint.requests[-1][":authority"] == f"{address}:{port}"
     fields = source.line(f"{address}:{port}")
-    assert "error" not in fields and "reason" not in fields
-    assert fields["src.identity"] == client.identity and fields["dst.identity"] == waypoint.identity
-    assert fields["dst.addr"] == f"{waypoint.ipv4}:15008" and fields["dst.hbone_addr"] == f"{address}:{port}"
+    assert_tunnelled(fields, client, waypoint, f"{address}:{port}")
     assert_counted_bytes(fields, received=len(PREFIX + HELLO))
 
 
@@ -190,6 +188,15 @@ def test_16_service_load_balancing(mesh):
     assert here + there == 50 and here >= 1 and there >= 1, "each endpoint has its share; neither is starved"
     source.expect(opened=50, closed=50, received=50 * len(HELLO), sent=50 * len(TWICE))
     remote.expect(opened=there, closed=there, received=there * len(HELLO), sent=there * len(TWICE))
+
+
+def test_16_the_service_is_named_at_both_ends(mesh):
+    """The destination knows of the service from its state: the connection was to an endpoint's port of that service."""
+    labels = {"destination_service": "server.default.svc.cluster.local", "source_workload": "client"}
+    ledgers = [Ledger(mesh.one, "source", **labels), Ledger(mesh.two, "destination", **labels)]
+    exchange(mesh.world.client, VIP, 80)
+    for ledger in ledgers:
+        ledger.expect()
 
 
 def test_a_long_connection_is_counted_while_it_runs(mesh):
