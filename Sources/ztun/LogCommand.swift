@@ -6,7 +6,12 @@ struct LogCommand: ParsableCommand {
         discussion: """
             A level is error, warn, info, debug, trace or off; SCOPE=LEVEL sets one scope, for example
             `ztun log --level info,access=off`. Scopes: access, proxy, inpod, state, identity, admin, dns, xds, pool,
-            capture, waypoint, program.
+            capture, waypoint, program. Without --level or --reset it only shows what is set.
+
+            EXAMPLES:
+              ztun log --level proxy=debug          what policy decides, line by line
+              ztun log --level access=off
+              ztun log --reset                      back to what the program was started with
             """)
 
     @OptionGroup var options: Options

@@ -5,6 +5,14 @@ internal import StatusModel
 struct PodCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pod", abstract: "Take a pod into the mesh, or out of it, while ztund runs.",
+        discussion: """
+            The state must have a workload of that namespace and name; until it has, the pod's traffic waits a few seconds
+            and is refused then.
+
+            EXAMPLES:
+              ztun pod add app/web@/run/netns/web
+              ztun pod remove app/web
+            """,
         subcommands: [Add.self, Remove.self])
 
     struct Add: ParsableCommand {

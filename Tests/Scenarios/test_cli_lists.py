@@ -287,3 +287,32 @@ def test_the_reasons_are_the_handbook():
     assert result.stdout == handbook
     one = subprocess.run([program("ztun"), "reasons", "no_healthy_upstream"], capture_output=True, text=True)
     assert one.stdout.startswith("no_healthy_upstream\n  The service has no endpoint")
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_lists_of_a_large_mesh_stay_bounded_and_quick(mesh, tmp_path):
+    """A hundred thousand workloads: an answer has at most its limit of rows and comes within the two seconds."""
+    count = 100_000
+    lines = ["workloads:"]
+    for i in range(count):
+        lines.append(
+            f'- {{uid: "c//v1/Pod/ns{i % 100}/pod-{i}", name: pod-{i}, namespace: ns{i % 100}, node: n{i % 500}, '
+            f'workloadIps: ["10.{64 + (i >> 16)}.{i >> 8 & 255}.{i & 255}"], protocol: HBONE, trustDomain: cluster.local, '
+            f'serviceAccount: sa, services: {{"ns{i % 100}/s{i % 1000}.example": {{80: 8080}}}}}}')
+    lines.append("services:")
+    for i in range(1000):
+        lines.append(
+            f'- {{name: s{i}, namespace: ns{i % 100}, hostname: s{i}.example, vips: ["/10.97.{i >> 8}.{i & 255}"], '
+            "ports: {80: 8080}}")
+    path = tmp_path / "large.yaml"
+    path.write_text("\n".join(lines))
+    mesh.two.stop()
+    large = mesh.start_ztund(mesh.second, [], state=path)
+    for arguments, rows_wanted in [
+        (("workloads",), 1000), (("workloads", "--limit", "10000"), 10_000), (("services",), 1000),
+        (("workloads", "--node", "n7"), 200), (("workloads", "ns7/pod-7"), 1), (("denials",), 0), (("connections",), 0),
+    ]:
+        document = json.loads(ztun(large.run_dir, *arguments, "-o", "json").stdout)
+        assert len(document[arguments[0]]) == rows_wanted, arguments
+    assert document["total"] == 0
