@@ -12,12 +12,6 @@ package final class HeldDescriptor {
     package func take() -> Descriptor? {
         descriptor.take()
     }
-
-    /// Closes a descriptor that nobody took, with RST where it is a TCP connection.
-    package func reset() {
-        guard let descriptor = take() else { return }
-        Kernel.resetOnClose(descriptor.number)
-    }
 }
 
 extension Kernel {

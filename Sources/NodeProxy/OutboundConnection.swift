@@ -16,7 +16,7 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
     private var route: OutboundRoute
     private var record: ConnectionRecord
     /// The application's socket until a relay has it.
-    private let application: HeldDescriptor
+    private var application: Descriptor?
     private var key: TunnelKey?
     private var gateway: GatewayTunnel?
     private var dial: PlainDial?
@@ -28,15 +28,15 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
     private var isOver = false
 
     private init(
-        _ application: HeldDescriptor, site: PodSite, workload: Workload, destination: SocketAddress,
+        _ application: consuming Descriptor, site: PodSite, workload: Workload, destination: SocketAddress,
         route: OutboundRoute, record: ConnectionRecord
     ) {
-        self.application = application
         self.site = site
         self.workload = workload
         self.destination = destination
         self.route = route
         self.record = record
+        self.application = consume application
     }
 
     /// Takes over the application's socket.
@@ -45,8 +45,7 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         route: OutboundRoute, record: ConnectionRecord
     ) {
         let connection = OutboundConnection(
-            HeldDescriptor(socket), site: site, workload: workload, destination: destination, route: route,
-            record: record)
+            socket, site: site, workload: workload, destination: destination, route: route, record: record)
         connection.describeRoute()
         // Behind a gateway the labels are known when the other side has answered.
         if route.transport != .doubleHBONE { site.worker.opened(&connection.record) }
@@ -260,7 +259,7 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         plain = nil
         dial = nil
         gateway = nil
-        application.reset()
+        if let application = application.take() { Kernel.resetOnClose(application.number) }
         site.connections.remove(self)
         if record.series == nil { site.worker.opened(&record) }
         site.worker.closed(&record, outcome, failure)

@@ -184,15 +184,15 @@ def test_a_handshake_under_way_is_finished(tunnelled):
 class Storm:
     """Connections one after another from several threads; every failure is kept."""
 
-    def __init__(self, mesh, threads=6):
-        self.mesh, self.failures, self.count, self.over = mesh, [], 0, threading.Event()
+    def __init__(self, mesh, pod, threads=6):
+        self.mesh, self.pod, self.failures, self.count, self.over = mesh, pod, [], 0, threading.Event()
         self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(threads)]
 
     def run(self):
         while not self.over.is_set():
             began = time.monotonic()
             try:
-                with self.mesh.world.client.connect(self.mesh.world.server.ipv4, 7000) as connection:
+                with self.pod.connect(self.mesh.world.server.ipv4, 7000) as connection:
                     connection.settimeout(10)
                     assert echo(connection, b"storm"), "closed without an answer"
                     connection.shutdown(socket.SHUT_WR)
@@ -212,14 +212,15 @@ class Storm:
             thread.join()
 
 
-@pytest.mark.parametrize("which", ["one", "two"])
-def test_a_successor_takes_over_under_a_storm(patient, own_mesh, which):
+@pytest.mark.parametrize(
+    "which, who", [("one", "client"), ("two", "client"), ("two", "outsider")], ids=["outbound", "tunnel", "plaintext"])
+def test_a_successor_takes_over_under_a_storm(patient, own_mesh, which, who):
     """Not one connection is refused, reset or left waiting when the first ztund of a node leaves."""
     mesh = own_mesh
     node, pods = {
         "one": (mesh.first, mesh.world.first_pods), "two": (mesh.second, mesh.world.second_pods)}[which]
     old = getattr(mesh, which)
-    with Storm(mesh) as storm:
+    with Storm(mesh, getattr(mesh.world, who)) as storm:
         wait_for(lambda: storm.count > 50, "the storm blows")
         new = Successor(mesh, node, pods)
         both = storm.count
