@@ -25,7 +25,10 @@ def server_context(authority, chain, key):
 
 
 class Gateway:
-    """Listens in a pod. `target(authority)` says where a CONNECT leads to: an address and port, or a status to refuse with."""
+    """Listens in a pod. `target(authority)` says where a CONNECT leads to: an address and port.
+
+    Or how it is refused: a status, or a list of header fields, which go out as they are.
+    """
 
     def __init__(self, pod, port, context, target):
         self.pod, self.context, self.target = pod, context, target
@@ -76,7 +79,9 @@ class _Session:
     def __init__(self, gateway, connection):
         self.gateway, self.connection = gateway, connection
         self.h2 = h2.connection.H2Connection(
-            h2.config.H2Configuration(client_side=False, header_encoding="utf-8", validate_inbound_headers=False))
+            h2.config.H2Configuration(
+                client_side=False, header_encoding="utf-8", validate_inbound_headers=False,
+                validate_outbound_headers=False, normalize_outbound_headers=False))
         self.sockets, self.waiting, self.ended = {}, {}, set()
 
     def run(self):
@@ -141,6 +146,8 @@ class _Session:
         where = self.gateway.target(headers[":authority"])
         if isinstance(where, int):
             return self.h2.send_headers(stream, [(":status", str(where))], end_stream=True)
+        if isinstance(where, list):
+            return self.h2.send_headers(stream, where, end_stream=True)
         with netns.inside(self.gateway.pod.netns):
             self.sockets[stream] = socket.create_connection(where, 5)
         self.waiting[stream] = b""
