@@ -40,6 +40,17 @@ extension Waypoint: AdminSource {
         return report
     }
 
+    package var runningConfiguration: RunningConfiguration {
+        var running = RunningConfiguration()
+        running.adminAddress = configuration.program.adminAddress
+        running.metricsAddress = configuration.program.metricsAddress
+        running.readinessAddress = configuration.program.readinessAddress
+        running.statePath = configuration.program.state
+        running.workerThreads = mailboxes.count
+        running.poolMaxStreams = configuration.program.poolMaxStreams
+        return running
+    }
+
     package var meshSnapshot: MeshSnapshot { shared.withLock { $0.snapshot } }
 
     package func pendingTasks() -> [String] {

@@ -135,6 +135,8 @@ def test_the_waypoint_answers_too(mesh):
         (one,) = answer_of(mesh.waypoint, "connections", "--pod", "default/waypoint")["connections"]
     assert one["identity"] == mesh.world.client.identity
     assert one["target"] == "through-waypoint.default.svc.cluster.local"
+    dump = json.loads(mesh.waypoint.get(15000, "/config_dump")[1])
+    assert dump["config"]["adminAddr"] == {"Localhost": [True, 15000]} and dump["config"]["numWorkerThreads"] >= 1
 
 
 @pytest.mark.root
