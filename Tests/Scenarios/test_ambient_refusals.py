@@ -144,12 +144,15 @@ UNCAPTURED = {
 }
 
 
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 @pytest.mark.parametrize(
     "who, where", [("client", "node"), ("client", "own"), ("client", "loopback"), ("outsider", "node"), ("outsider", "client")])
-def test_23_malicious_calls(mesh, who, where):
+def test_23_malicious_calls(mesh, who, where, family):
     world = mesh.world
     pod = getattr(world, who)
-    address = {"node": mesh.first.ipv4, "own": world.client.ipv4, "client": world.client.ipv4, "loopback": "127.0.0.1"}[where]
+    own = getattr(world.client, family)
+    loopback = {"ipv4": "127.0.0.1", "ipv6": "::1"}[family]
+    address = {"node": getattr(mesh.first, family), "own": own, "client": own, "loopback": loopback}[where]
     expected = (CAPTURED if who == "client" else UNCAPTURED)[where]
     assert {port: call(pod, address, port) for port in PORTS} == expected
     # No loop came of it: the daemon does nothing now, and serves as before.

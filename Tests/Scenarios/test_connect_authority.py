@@ -102,6 +102,30 @@ def test_row_46_authority(mesh, nobody_dialled, authority):
         assert "authority_invalid" in headers["proxy-status"] or "destination_mismatch" in headers["proxy-status"]
 
 
+@pytest.mark.parametrize(
+    "authority",
+    ["[::1]:8080", "[::]:8080", "[fe80::1]:8080", "127.0.0.1:8080", "{server}:8080", "[::ffff:{server}]:8080", "[{other6}]:8080",
+     "[{server6}%25eth0]:8080", "{server6}:8080", "[{server6}]:0", "[fd61:2::010]:08080", "[fd61:2:::10]:8080"],
+    ids=lambda text: text.strip("'"))
+def test_row_46_authority_in_a_tunnel_over_ipv6(mesh, nobody_dialled, authority):
+    """Also the pod's other address: the tunnel came to this one."""
+    server = mesh.world.server
+    text = authority.format(server=server.ipv4, server6=server.ipv6, other6=mesh.other.ipv6)
+    with dial(mesh, server.ipv6) as client:
+        status, _, headers = client.connect(text)
+        assert status in (400, None), headers
+
+
+def test_row_46_one_address_in_two_spellings(mesh):
+    """IPv6 has many spellings of one address; what counts is the address."""
+    with dial(mesh, mesh.world.server.ipv6) as client:
+        for spelling in (mesh.world.server.ipv6, "FD61:2::10", "fd61:2:0:0:0:0:0:10", "fd61:0002::0010"):
+            status, stream, _ = client.connect(f"[{spelling}]:{MARK}")
+            assert status == 200, spelling
+            client.send(stream, b"x", end=True)
+            assert client.receive(stream, 1) == b"x"
+
+
 @pytest.mark.parametrize("raw", [b"10.61.2.10\x00:8080", b"10.61.2.10:8080\r\nhost: x", b"10.61.2.10:8080\n", b"\xff\xfe:8080"])
 def test_row_46_bytes_that_no_authority_has(nobody_dialled, raw):
     assert nobody_dialled.connect(raw)[0] in (400, None)
