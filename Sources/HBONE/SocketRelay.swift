@@ -48,7 +48,6 @@ package final class SocketRelay: EventHandler, TunnelSink {
     private var peerEnded = false
     private var isShutdown = false
     private var isTunnelClosed = false
-    private var resetCode: UInt32 = 0
     private var backlog = Backlog()
     private var pending = InlineArray<4, ByteRange>(repeating: ByteRange(nil, 0))
     private var pendingCount = 0
@@ -314,15 +313,14 @@ package final class SocketRelay: EventHandler, TunnelSink {
                 finish(reset: true)
             }
         case .open:
-            resetCode = code
-            if code != 0 || failure != nil {
+            // A stream without an end was cut short, whatever its code says: the application must not take what it has
+            // for the whole.
+            if code != 0 || failure != nil || !peerEnded {
                 if self.failure == nil {
                     self.failure = failure ?? TunnelFailure(.reset, "stream reset by the peer (\(code))")
                 }
                 return finish(reset: true)
             }
-            peerEnded = true
-            if backlog.isEmpty { shutdownSocket() }
             finishIfDone()
         }
     }

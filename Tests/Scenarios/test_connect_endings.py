@@ -244,7 +244,8 @@ def test_row_78_a_reset_is_rst_stream_cancel(stream):
     assert isinstance(event, h2.events.StreamReset) and event.error_code == h2.errors.ErrorCodes.CANCEL
 
 
-@pytest.mark.parametrize("code", [h2.errors.ErrorCodes.CANCEL, h2.errors.ErrorCodes.INTERNAL_ERROR])
+@pytest.mark.parametrize(
+    "code", [h2.errors.ErrorCodes.CANCEL, h2.errors.ErrorCodes.INTERNAL_ERROR, h2.errors.ErrorCodes.NO_ERROR])
 def test_row_78_rst_stream_is_a_reset(stream, code):
     """A stream cut short is no orderly end. (Better than upstream, which reads CANCEL as an end of file.)"""
     client, number, application = stream
