@@ -8,7 +8,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 programs=$(realpath "${1:-${ZTUN_BIN:-.build/release}}")
 cache=${ZTUN_CACHE:-/var/cache/ztun}
-mirror=${ZTUN_MIRROR:-http://deb.debian.org/debian}
+# The mirror that this machine's own packages come from.
+mirror=${ZTUN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -v security | head -n 1 || true)}
 root=$cache/debian13
 packages=openssl,libnghttp2-14,libyaml-0-2,libstdc++6,iproute2,nftables
 
@@ -20,6 +21,7 @@ exec 9>"$cache/debian13.lock"
 flock 9
 if [ ! -e "$root/.complete" ]; then
     command -v debootstrap >/dev/null || unavailable "debootstrap is not installed (apt-get install debootstrap)"
+    [ -n "$mirror" ] || unavailable "no package mirror is known: set ZTUN_MIRROR"
     rm -rf --one-file-system "$root"
     if ! debootstrap --variant=minbase --include="$packages" trixie "$root" "$mirror" >"$cache/debian13.log" 2>&1; then
         unavailable "debootstrap from $mirror failed: $(tail -n 1 "$cache/debian13.log")"
