@@ -34,7 +34,7 @@ format: ## rewrite the Swift sources in the house style
 
 test: setup lint build ## everything a change must pass, in under half an hour; the last line is the summary
 	@$(SWIFT) test --parallel
-	@$(PYTEST) Tests -m 'not slow'
+	@$(PYTEST) Tests -m 'not slow' -n 3 --dist loadfile
 
 check: setup build ## the slower tests: bulk checksums, long runs, leak hunts
 	@$(PYTEST) Tests -m slow
