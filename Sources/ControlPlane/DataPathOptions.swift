@@ -10,6 +10,8 @@ package struct DataPathOptions: Hashable, Sendable {
     package var localhostAppTunnel = true
     package var responseBaggage = true
     package var policyInfoLogging = false
+    /// Whether ALLOW rules whose words on identity are all negative admit a peer without one.
+    package var admitsUnverifiedByNegation = false
     package var keepalive = true
     /// Seconds of silence before the first probe.
     package var keepaliveTime: UInt64 = 180
@@ -29,7 +31,7 @@ package struct DataPathOptions: Hashable, Sendable {
 /// One setting of ``DataPathOptions``: its key in a file, its environment variable, and how its text is read.
 package struct DataPathSetting: Sendable {
     package let key: String
-    /// Istio's name of it.
+    /// Istio's name of it, where it has one.
     package let variable: String
     /// What a value looks like, for errors and docs.
     package let form: String
@@ -125,6 +127,11 @@ extension DataPathSetting {
         .flag(
             "policyInfoLogging", "AUTHZ_POLICY_INFO_LOGGING", "false", "log policy decisions at info instead of debug"
         ) { $1.policyInfoLogging = $0 },
+        .flag(
+            "allowUnverifiedByNegation", "ALLOW_UNVERIFIED_BY_NEGATION", "false",
+            "`true`: an ALLOW rule that only names identities it does not match (`notPrincipals`, `notNamespaces`) also admits a "
+                + "peer without an identity, as Istio's ztunnel does"
+        ) { $1.admitsUnverifiedByNegation = $0 },
         .flag("keepalive", "KEEPALIVE_ENABLED", "true", "TCP keepalive on applications' connections") {
             $1.keepalive = $0
         },

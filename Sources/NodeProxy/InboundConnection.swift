@@ -116,8 +116,9 @@ final class InboundConnection: SiteConnection, RelayOwner {
             record.service =
                 target.service.flatMap { worker.snapshot.service($0) }
                 ?? ForwardedHost.service(head, endpoint: workload, in: worker.snapshot)
-            let request = AuthorizationRequest(
+            var request = AuthorizationRequest(
                 source: identity, sourceIP: connection.remote.ip, target: target, workload: workload)
+            request.admitsUnverifiedByNegation = worker.settings.admitsUnverifiedByNegation
             let authorization = Authorizer.authorize(request, in: worker.snapshot)
             worker.logDecision(authorization, record)
             switch authorization {
@@ -171,7 +172,8 @@ final class InboundConnection: SiteConnection, RelayOwner {
             return site.refuse(
                 socket, record, TunnelFailure(.workloadUnknown, "pod \(site.location.pod) is not in the state"))
         }
-        let request = AuthorizationRequest(source: nil, sourceIP: peer.ip, target: target, workload: workload)
+        var request = AuthorizationRequest(source: nil, sourceIP: peer.ip, target: target, workload: workload)
+        request.admitsUnverifiedByNegation = worker.settings.admitsUnverifiedByNegation
         worker.opened(&record)
         let authorization = Authorizer.authorize(request, in: worker.snapshot)
         worker.logDecision(authorization, record)

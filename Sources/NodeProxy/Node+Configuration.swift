@@ -13,6 +13,7 @@ extension NodeSettings {
         network = options.network
         clusterID = options.clusterID
         logsPolicyAtInfo = options.policyInfoLogging
+        admitsUnverifiedByNegation = options.admitsUnverifiedByNegation
         preservesSource = options.originalSource ?? true
         localhostAppTunnel = options.localhostAppTunnel
         responseBaggage = options.responseBaggage

@@ -9,6 +9,8 @@ package struct NodeSettings: Sendable, Hashable {
     package var streamsPerConnection = 100
     /// Whether policy decisions are logged at info instead of debug.
     package var logsPolicyAtInfo = false
+    /// Whether ALLOW rules whose words on identity are all negative admit a peer without one.
+    package var admitsUnverifiedByNegation = false
     /// Whether applications may see the client's own address; false is never.
     package var preservesSource = true
     /// Whether PROXY protocol tunnels go to the pod's loopback address.

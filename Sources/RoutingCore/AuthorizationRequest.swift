@@ -8,6 +8,9 @@ package struct AuthorizationRequest: Sendable {
     package var target: InboundTarget
     /// The pod.
     package var workload: Workload
+    /// Whether ALLOW rules that say of identities only which do not match (`notPrincipals`, `notNamespaces`,
+    /// `notServiceAccounts`) match a peer without one, as Istio's node proxy has it.
+    package var admitsUnverifiedByNegation = false
 
     package init(source: SpiffeID?, sourceIP: IPAddress, target: InboundTarget, workload: Workload) {
         self.source = source

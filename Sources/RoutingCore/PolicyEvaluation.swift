@@ -29,11 +29,12 @@ struct PolicyEvaluation {
 
     /// The first policy of the kind with a rule that matches.
     func match(_ action: AuthorizationPolicy.Action, dryRun: Bool) -> AuthorizationPolicy? {
+        let needsIdentity = connection.needsIdentity(action)
         for policy in attached where policy.action == action && policy.dryRun == dryRun {
-            if policy.rules.contains(where: connection.matches) { return policy }
+            if policy.rules.contains(where: { connection.matches($0, needsIdentity: needsIdentity) }) { return policy }
         }
-        if let found = match(in: namespace?.rules(action, dryRun: dryRun)) { return found }
-        return match(in: global.rules(action, dryRun: dryRun))
+        if let found = match(in: namespace?.rules(action, dryRun: dryRun), needsIdentity) { return found }
+        return match(in: global.rules(action, dryRun: dryRun), needsIdentity)
     }
 
     /// Whether there is any policy of the kind, with or without rules.
@@ -42,9 +43,9 @@ struct PolicyEvaluation {
             || attached.contains { $0.action == action && $0.dryRun == dryRun }
     }
 
-    private func match(in index: RuleIndex?) -> AuthorizationPolicy? {
+    private func match(in index: RuleIndex?, _ needsIdentity: Bool) -> AuthorizationPolicy? {
         index?.first(source: connection.source, port: connection.destination.port) {
-            connection.matches($0.rule)
+            connection.matches($0.rule, needsIdentity: needsIdentity)
         }?.policy
     }
 }

@@ -5,29 +5,43 @@ struct PolicySubject {
     let source: SpiffeID?
     private let sourceIP: IPAddress
     let destination: SocketAddress
+    /// Whether an ALLOW rule that names only who may not come holds for a peer without identity.
+    private let admitsUnverifiedByNegation: Bool
 
     init(_ request: AuthorizationRequest) {
         source = request.source
         sourceIP = request.sourceIP
         destination = request.target.destination
+        admitsUnverifiedByNegation = request.admitsUnverifiedByNegation
+    }
+
+    /// Whether rules of this action may only match in favour of, or against, a verified peer where they speak of
+    /// identity at all: an ALLOW rule that needs an identity never matches in favour of a peer without one
+    /// (ISTIO-SECURITY-2021-004).
+    func needsIdentity(_ action: AuthorizationPolicy.Action) -> Bool {
+        source == nil && action == .allow && !admitsUnverifiedByNegation
     }
 
     /// Every clause must hold; a rule without clauses holds.
-    func matches(_ rule: AuthorizationPolicy.Rule) -> Bool {
-        for clause in rule where !matches(clause) { return false }
+    /// - Parameter needsIdentity: what ``needsIdentity(_:)`` says of the rule's action.
+    func matches(_ rule: AuthorizationPolicy.Rule, needsIdentity: Bool) -> Bool {
+        for clause in rule where !matches(clause, needsIdentity) { return false }
         return true
     }
 
     /// Some match must hold; a clause without matches holds, one with only empty matches does not.
-    private func matches(_ clause: AuthorizationPolicy.Clause) -> Bool {
+    private func matches(_ clause: AuthorizationPolicy.Clause, _ needsIdentity: Bool) -> Bool {
         if clause.isEmpty { return true }
-        for match in clause where !match.isEmpty && matches(match) { return true }
+        for match in clause where !match.isEmpty && !(needsIdentity && match.excludesIdentities) && matches(match) {
+            return true
+        }
         return false
     }
 
     /// Every field that is set must hold: of a positive list some value, of a negative list none.
     ///
-    /// No identity matches no value, so that a positive field fails and a negative one holds for it.
+    /// No identity matches no value, so that a positive field fails and a negative one holds for it;
+    /// in an ALLOW rule the latter is not enough.
     private func matches(_ match: AuthorizationPolicy.Match) -> Bool {
         holds(match.destinationPorts, match.notDestinationPorts) { $0 == destination.port }
             && holds(match.principals, match.notPrincipals) { isPrincipal($0) }
@@ -55,5 +69,12 @@ struct PolicySubject {
         guard let source else { return false }
         return StringMatch.exact(account.serviceAccount).matches(source.serviceAccount)
             && StringMatch.exact(account.namespace).matches(source.namespace)
+    }
+}
+
+extension AuthorizationPolicy.Match {
+    /// Whether it names identities that it does not match.
+    fileprivate var excludesIdentities: Bool {
+        !notPrincipals.isEmpty || !notNamespaces.isEmpty || !notServiceAccounts.isEmpty
     }
 }

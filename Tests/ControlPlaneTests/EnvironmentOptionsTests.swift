@@ -30,7 +30,8 @@ import Testing
         let samples = [
             "CLUSTER_ID": "c", "CLUSTER_DOMAIN": "d", "NETWORK": "n", "NODE_NAME": "node", "ENABLE_ORIG_SRC": "false",
             "IPV6_ENABLED": "false", "LOCALHOST_APP_TUNNEL": "false", "ENABLE_RESPONSE_BAGGAGE": "false",
-            "AUTHZ_POLICY_INFO_LOGGING": "true", "KEEPALIVE_ENABLED": "false", "KEEPALIVE_TIME": "1m30s",
+            "AUTHZ_POLICY_INFO_LOGGING": "true", "ALLOW_UNVERIFIED_BY_NEGATION": "true", "KEEPALIVE_ENABLED": "false",
+            "KEEPALIVE_TIME": "1m30s",
             "KEEPALIVE_INTERVAL": "7s", "KEEPALIVE_RETRIES": "3", "HTTP2_STREAM_WINDOW_SIZE": "100000",
             "HTTP2_CONNECTION_WINDOW_SIZE": "200000", "HTTP2_FRAME_SIZE": "20000", "POOL_UNUSED_RELEASE_TIMEOUT": "1h",
         ]
@@ -46,6 +47,7 @@ import Testing
         expected.localhostAppTunnel = false
         expected.responseBaggage = false
         expected.policyInfoLogging = true
+        expected.admitsUnverifiedByNegation = true
         expected.keepalive = false
         expected.keepaliveTime = 90
         expected.keepaliveInterval = 7

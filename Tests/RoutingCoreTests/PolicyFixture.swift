@@ -68,6 +68,10 @@ enum PlainEvaluator {
             for clause in rule {
                 var any = clause.isEmpty
                 for match in clause where match != AuthorizationPolicy.Match() {
+                    let excludes =
+                        !match.notPrincipals.isEmpty || !match.notNamespaces.isEmpty
+                        || !match.notServiceAccounts.isEmpty
+                    if policy.action == .allow, request.source == nil, excludes { continue }
                     if matches(match, request) { any = true }
                 }
                 if !any { all = false }

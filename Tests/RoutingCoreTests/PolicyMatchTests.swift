@@ -149,6 +149,40 @@ import Testing
         }
     }
 
+    /// Who an ALLOW policy of one rule lets in.
+    static func allowed(_ rules: [AuthorizationPolicy.Rule], byNegation: Bool = false) -> Set<Subject> {
+        let policy = AuthorizationPolicy(name: "a", namespace: "ns1", scope: .namespace, action: .allow, rules: rules)
+        let snapshot = MeshSnapshot(policies: [policy])
+        return Set(
+            Subject.allCases.filter {
+                var request = $0.request
+                request.admitsUnverifiedByNegation = byNegation
+                if case .allowed = Authorizer.authorize(request, in: snapshot) { return true }
+                return false
+            })
+    }
+
+    /// ISTIO-SECURITY-2021-004: what a rule says of identities never speaks for a peer without one.
+    @Test(arguments: fields) func anAllowRuleNeedsAnIdentityWhereItSpeaksOfOne(_ item: Case) {
+        #expect(Self.allowed([[[item.match]]], byNegation: true) == item.expected)
+        let match = item.match
+        let excludes = !(match.notPrincipals + match.notNamespaces).isEmpty || !match.notServiceAccounts.isEmpty
+        #expect(Self.allowed([[[match]]]) == (excludes ? item.expected.subtracting([.plaintext]) : item.expected))
+    }
+
+    @Test func aNegativeIdentityBesideAnAddressStillNeedsAnIdentity() {
+        let both = P.match {
+            $0.notNamespaces = [.exact("nowhere")]
+            $0.sourceIPs = [Self.prefix("127.0.0.1/32")]
+        }
+        let address = P.match { $0.sourceIPs = [Self.prefix("127.0.0.1/32")] }
+        #expect(Self.allowed([[[both]]]) == [.account])
+        // Another match of the clause, or another rule, may still let it in.
+        #expect(Self.allowed([[[both, address]]]) == [.account, .plaintext])
+        #expect(Self.allowed([[[both]], [[address]]]) == [.account, .plaintext])
+        #expect(Self.allowed([[[both], [address]]]) == [.account])
+    }
+
     @Test func rulesAreOrClausesAreAndMatchesAreOr() {
         let a = P.match { $0.namespaces = [.exact("namespace")] }
         let b = P.match { $0.namespaces = [.exact("namespace-alt")] }

@@ -245,8 +245,13 @@ WITHOUT_IDENTITY = {
     "plain-deny-all-but-the-client": ([policy("Deny", [{"notPrincipals": [{"Exact": CLIENT}]}])], False),
     "plain-deny-all-but-a-namespace": ([policy("Deny", [{"notNamespaces": [{"Exact": "default"}]}])], False),
     "plain-deny-the-client": ([policy("Deny", THE_CLIENT)], True),
-    # To the letter, as upstream: whoever has no identity is not the client. `principals: [presence]` is what shuts it out.
-    "plain-allow-all-but-the-client": ([policy("Allow", [{"notPrincipals": [{"Exact": CLIENT}]}])], True),
+    # Upstream's letter lets these in (see the test of the setting): whoever has no identity is not the client.
+    "plain-allow-all-but-the-client": ([policy("Allow", [{"notPrincipals": [{"Exact": CLIENT}]}])], False),
+    "plain-allow-all-but-a-namespace": ([policy("Allow", [{"notNamespaces": [{"Exact": "elsewhere"}]}])], False),
+    "plain-allow-all-but-an-account-at-an-address": (
+        [policy("Allow", [{
+            "notServiceAccounts": [{"namespace": "default", "serviceAccount": "client"}],
+            "sourceIps": ["10.61.1.12/32"]}])], False),
     "plain-allow-known-but-the-client": (
         [policy("Allow", [{"principals": [{"Presence": {}}], "notPrincipals": [{"Exact": CLIENT}]}])], False),
 }
@@ -256,6 +261,23 @@ WITHOUT_IDENTITY = {
 def test_row_53_peer_without_identity(mesh, only_the_tables, name):
     """A rule that asks for an identity never holds for a peer without one (ISTIO-SECURITY-2021-004)."""
     assert plaintext_passes(mesh, mesh.cases[name]) is WITHOUT_IDENTITY[name][1]
+
+
+def test_row_53_upstream_s_letter_is_a_setting(mesh, only_the_tables):
+    """ALLOW_UNVERIFIED_BY_NEGATION: not being the client is enough then, with or without an identity."""
+    names = [name for name in WITHOUT_IDENTITY if name.startswith("plain-allow-all-but")]
+    settings = mesh.folder / "letter.yaml"
+    settings.write_text("allowUnverifiedByNegation: true\n")
+    mesh.two.stop()
+    pods = [mesh.cases[name] for name in ("plain-strict", "plain-allow-known-but-the-client", *names)]
+    two = mesh.start_ztund(mesh.second, pods, "--config", settings)
+    try:
+        assert {name: plaintext_passes(mesh, mesh.cases[name]) for name in names} == dict.fromkeys(names, True)
+        assert not plaintext_passes(mesh, mesh.cases["plain-strict"])
+        assert not plaintext_passes(mesh, mesh.cases["plain-allow-known-but-the-client"])
+    finally:
+        two.stop()
+        mesh.two = mesh.start_ztund(mesh.second, [*mesh.world.second_pods, *mesh.cases.values()])
 
 
 def cut(client, stream):
