@@ -1,13 +1,22 @@
 internal import Glibc
 internal import Telemetry
 
-/// A plain thread that runs one body again and again, at an interval or when woken, until it is stopped.
+/// A plain thread that runs one body again and again, at an interval, when woken or when watched files change, until it is
+/// stopped.
 ///
 /// Made for the slow work of the daemon: state files, certificates, repairs. The body runs at once when the thread
 /// starts, and never twice at the same time.
 package final class ControlThread: Sendable {
-    /// Runs one round; returns how long to wait for the next, in milliseconds, nil for the usual interval.
-    package typealias Round = @Sendable () -> Int?
+    /// Runs one round, told whether a change of the watched files brought it about; returns how long to wait for the next,
+    /// in milliseconds, nil for the usual interval.
+    package typealias Round = @Sendable (_ isNoticed: Bool) -> Int?
+
+    /// Milliseconds between rounds: a slow poll beside a watch that notices changes at once, a quick one without.
+    package static func interval(_ watch: FolderWatch?) -> Int { watch == nil ? 250 : 1000 }
+
+    /// Milliseconds after which a file that was seen to change is looked at again.
+    /// - Parameter isNoticed: the kernel said that it was written or put in its place, so that little more is to come.
+    package static func settlingTime(isNoticed: Bool) -> Int { isNoticed ? 20 : 100 }
 
     private let wakeReader: Int32
     private let wakeWriter: Int32
@@ -23,12 +32,14 @@ package final class ControlThread: Sendable {
         let owner: ControlThread
         let name: String
         let interval: Int
+        let watch: FolderWatch?
         let round: Round
 
-        init(owner: ControlThread, name: String, interval: Int, round: @escaping Round) {
+        init(owner: ControlThread, name: String, interval: Int, watch: FolderWatch?, round: @escaping Round) {
             self.owner = owner
             self.name = name
             self.interval = interval
+            self.watch = watch
             self.round = round
         }
     }
@@ -37,8 +48,11 @@ package final class ControlThread: Sendable {
     /// - Parameters:
     ///   - name: at most 15 bytes of it show in `top -H`.
     ///   - interval: milliseconds between rounds.
+    ///   - watch: begins a round when it has news; the body says what it follows.
     /// - Throws: ``ControlThreadFailure`` when the system has no descriptor or thread left.
-    package init(name: String, interval: Int, round: @escaping Round) throws(ControlThreadFailure) {
+    package init(
+        name: String, interval: Int, watch: FolderWatch? = nil, round: @escaping Round
+    ) throws(ControlThreadFailure) {
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { throw ControlThreadFailure(call: "pipe", code: errno) }
         for end in ends {
@@ -48,7 +62,8 @@ package final class ControlThread: Sendable {
         wakeReader = ends[0]
         wakeWriter = ends[1]
         state = Lock(State())
-        let start = Unmanaged.passRetained(Start(owner: self, name: name, interval: interval, round: round))
+        let start = Unmanaged.passRetained(
+            Start(owner: self, name: name, interval: interval, watch: watch, round: round))
         var thread = pthread_t()
         let code = pthread_create(
             &thread, nil,
@@ -57,7 +72,7 @@ package final class ControlThread: Sendable {
                 guard let argument else { return nil }
                 let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
                 ControlThread.setName(start.name)
-                start.owner.run(interval: start.interval, round: start.round)
+                start.owner.run(interval: start.interval, watch: start.watch, round: start.round)
                 return nil
             }, start.toOpaque())
         guard code == 0 else {
@@ -99,14 +114,39 @@ package final class ControlThread: Sendable {
         _ = write(descriptor, bytes, bytes.count)
     }
 
-    private func run(interval: Int, round: Round) {
+    private func run(interval: Int, watch: FolderWatch?, round: Round) {
+        var isNoticed = false
         while !state.withLock({ $0.isStopping }) {
-            let wait = max(1, round() ?? interval)
-            var entry = pollfd(fd: wakeReader, events: Int16(POLLIN), revents: 0)
-            _ = poll(&entry, 1, Int32(clamping: wait))
-            var bytes: (UInt64, UInt64) = (0, 0)
-            while read(wakeReader, &bytes, 16) > 0 {}
+            let wait = max(1, round(isNoticed) ?? interval)
+            isNoticed = pause(wait, watch)
         }
+    }
+
+    /// Returns when it is time, when woken, or, with true, when a watched file may have changed.
+    private func pause(_ milliseconds: Int, _ watch: FolderWatch?) -> Bool {
+        let end = Self.now() + milliseconds
+        // A descriptor of -1 is passed over.
+        var entries = [
+            pollfd(fd: wakeReader, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: watch?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
+        ]
+        while true {
+            let left = end - Self.now()
+            guard left > 0, poll(&entries, 2, Int32(clamping: left)) > 0 else { return false }
+            var bytes: (UInt64, UInt64) = (0, 0)
+            var isWoken = false
+            while read(wakeReader, &bytes, 16) > 0 { isWoken = true }
+            if watch?.take() == true { return true }
+            // Else something happened to a file nobody cares about.
+            if isWoken { return false }
+        }
+    }
+
+    /// Monotonic milliseconds.
+    private static func now() -> Int {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Int(time.tv_sec) * 1000 + Int(time.tv_nsec) / 1_000_000
     }
 }
 
@@ -116,5 +156,7 @@ package struct ControlThreadFailure: Error, Hashable, Sendable, CustomStringConv
     /// The `errno` value.
     package let code: Int32
 
-    package var description: String { "cannot start the control thread: \(call): \(String(cString: strerror(code)))" }
+    package var description: String { "cannot start the control thread: \(reason)" }
+    /// The call and the system's words.
+    package var reason: String { "\(call): \(String(cString: strerror(code)))" }
 }

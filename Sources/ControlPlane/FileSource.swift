@@ -4,8 +4,8 @@ internal import Telemetry
 /// A configuration file that is read, parsed and read again whenever it changes; a broken edit leaves the last good
 /// value in force.
 ///
-/// Checked by polling `stat`, which sees editors' renames, Kubernetes' swapped symbolic links and writes from other
-/// namespaces alike. All functions may be called from any thread; ``check(now:)`` runs the callback on its caller's.
+/// Checked with `stat`, which sees editors' renames, Kubernetes' swapped symbolic links and writes from other
+/// namespaces alike; a ``FolderWatch`` says when it is worth it, beside a slow poll. All functions may be called from any thread; ``check(now:)`` runs the callback on its caller's.
 package final class FileSource<Value: Sendable>: Sendable {
     /// Turns bytes into a value; the second argument is the path, for errors.
     package typealias Parse = @Sendable ([UInt8], String) throws(ConfigurationError) -> Value
@@ -16,7 +16,7 @@ package final class FileSource<Value: Sendable>: Sendable {
     package enum Outcome: Hashable, Sendable {
         /// Nothing was to be done.
         case unchanged
-        /// The file is changing; a check within 100 ms is worth it.
+        /// The file is changing; a check after ``ControlThread/settlingTime(isNoticed:)`` is worth it.
         case settling
         /// A new value was delivered.
         case loaded

@@ -17,6 +17,9 @@ package struct ProgramConfiguration: Hashable, Sendable {
     package let logLevel: String
     package let poolMaxStreams: Int
 
+    /// The files that are read again when they change.
+    package var watchedPaths: Set<String> { Set([state] + identitySource.watchedPaths + (crl.map { [$0] } ?? [])) }
+
     package static let defaultRunDirectory = "/run/ztun"
     package static let defaultTrustDomain = "cluster.local"
     package static let defaultAdminAddress = SocketAddress(.loopbackV4, 15000)

@@ -15,12 +15,15 @@ final class NodeControl: Sendable {
     ///
     /// - Throws: also when the state file cannot be used: there is no last good state yet.
     init(_ node: Node) throws {
-        let first = NodeRounds(node)
+        let watch = FolderWatch.start(log: node.log, now: Kernel.realtimeNow())
+        let first = NodeRounds(node, watch)
         try first.loadFirstState()
         let rounds = Lock(first)
         self.rounds = rounds
-        thread = try ControlThread(name: "ztun-control", interval: 500) {
-            rounds.withLock { $0.round() }
+        thread = try ControlThread(
+            name: "ztun-control", interval: ControlThread.interval(watch), watch: watch
+        ) { isNoticed in
+            rounds.withLock { $0.round(isNoticed: isNoticed) }
         }
         let thread = self.thread
         node.shared.withLock { $0.wake = { thread.wake() } }
@@ -50,9 +53,12 @@ final class NodeRounds {
     private let identities: IdentityStore
     private var pods: [String: PodCapture] = [:]
     private let options: CaptureOptions
+    /// Tells when files change; nil where only polling sees it.
+    private let watch: FolderWatch?
 
-    init(_ node: Node) {
+    init(_ node: Node, _ watch: FolderWatch?) {
         self.node = node
+        self.watch = watch
         let configuration = node.configuration
         var options = CaptureOptions(
             mode: configuration.capture == .external ? .external : .nft, probeSources: configuration.probeSources)
@@ -90,7 +96,8 @@ final class NodeRounds {
     }
 
     /// One round; returns the milliseconds until the next, nil for the usual interval.
-    func round() -> Int? {
+    func round(isNoticed: Bool) -> Int? {
+        watch?.follow(node.configuration.program.watchedPaths)
         let wall = Int64(Kernel.realtimeNow())
         let listSettling = node.checkRevocations(now: wall)
         let settling = state.check(now: wall) == .settling || listSettling
@@ -105,7 +112,7 @@ final class NodeRounds {
         identities.keep(exactly: wanted)
         identities.check(now: wall / 1_000_000_000, random: { Double.random(in: -1...1) })
         publish(wall)
-        if settling { return 100 }
+        if settling { return ControlThread.settlingTime(isNoticed: isNoticed) }
         let now = Kernel.monotonicNow()
         guard let due = pods.values.compactMap(\.nextDue).min() else { return nil }
         return due <= now ? 1 : min(500, Int((due - now) / 1_000_000) + 1)

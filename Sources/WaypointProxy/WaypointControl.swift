@@ -12,9 +12,14 @@ final class WaypointControl: Sendable {
 
     /// Starts the thread; its first round runs at once.
     init(_ waypoint: Waypoint) throws(ControlThreadFailure) {
-        let rounds = Lock(WaypointRounds(waypoint))
+        let watch = FolderWatch.start(log: waypoint.log, now: Kernel.realtimeNow())
+        let rounds = Lock(WaypointRounds(waypoint, watch))
         self.rounds = rounds
-        thread = try ControlThread(name: "ztun-control", interval: 500) { rounds.withLock { $0.round() } }
+        thread = try ControlThread(
+            name: "ztun-control", interval: ControlThread.interval(watch), watch: watch
+        ) { isNoticed in
+            rounds.withLock { $0.round(isNoticed: isNoticed) }
+        }
     }
 
     func stop() {
@@ -29,9 +34,12 @@ final class WaypointRounds {
     private let routes: FileSource<HTTPRouteFile>?
     private let identities: IdentityStore
     private var faults: [String: String] = [:]
+    /// Tells when files change; nil where only polling sees it.
+    private let watch: FolderWatch?
 
-    init(_ waypoint: Waypoint) {
+    init(_ waypoint: Waypoint, _ watch: FolderWatch?) {
         self.waypoint = waypoint
+        self.watch = watch
         let configuration = waypoint.configuration
         state = StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {
             [unowned waypoint] state, _ in
@@ -49,7 +57,9 @@ final class WaypointRounds {
     }
 
     /// One round; returns the milliseconds until the next, nil for the usual interval.
-    func round() -> Int? {
+    func round(isNoticed: Bool) -> Int? {
+        let configuration = waypoint.configuration
+        watch?.follow(configuration.program.watchedPaths.union(configuration.routes.map { [$0] } ?? []))
         let wall = Int64(Kernel.realtimeNow())
         var settling = waypoint.checkRevocations(now: wall)
         if state.check(now: wall) == .settling { settling = true }
@@ -61,7 +71,7 @@ final class WaypointRounds {
         identities.keep(exactly: Set(workload.map { [$0.identity] } ?? []))
         identities.check(now: wall / 1_000_000_000, random: { Double.random(in: -1...1) })
         publish(wall, isKnown: workload != nil)
-        return settling ? 100 : nil
+        return settling ? ControlThread.settlingTime(isNoticed: isNoticed) : nil
     }
 
     private func publish(_ wall: Int64, isKnown: Bool) {

@@ -160,7 +160,7 @@ import Testing
         let bench = try Bench()
         try bench.write(Self.text("a"))
         let rounds = Lock(0)
-        let thread = try ControlThread(name: "zt-test", interval: 5) {
+        let thread = try ControlThread(name: "zt-test", interval: 5) { _ in
             bench.source.check(now: 0)
             rounds.withLock { $0 += 1 }
             return nil

@@ -1,5 +1,8 @@
 """The state file: live changes, broken edits, mistakes that name their line."""
 import json
+import os
+import statistics
+import time
 
 import pytest
 
@@ -105,3 +108,65 @@ def test_a_wrong_file_at_start_names_line_and_key(bare, text, hint):
     for part in (str(mesh.state_path), *hint):
         assert part in daemon.text()
     assert mesh.world.client.rules().strip() == ""
+
+
+def served(mesh):
+    return mesh.two.metric("ztun_state_generation")
+
+
+def test_an_edit_reaches_live_connections_well_under_a_second(own_mesh):
+    """The median of several edits, each from the rename of the file to the reset that the application sees."""
+    mesh = own_mesh
+    took = []
+    for _ in range(5):
+        with mesh.world.client.connect(mesh.world.server.ipv4, 7000) as connection:
+            connection.settimeout(10)
+            connection.sendall(b"a")
+            assert connection.recv(1) == b"a"
+            mesh.state.policy("later", [{"destinationPorts": [7000]}], scope="Namespace")
+            before = served(mesh)
+            mesh.state.write(mesh.state_path)
+            begin = time.monotonic()
+            try:
+                assert connection.recv(1) == b""
+            except ConnectionResetError:
+                pass
+            took.append(time.monotonic() - begin)
+            wait_for(lambda: served(mesh) > before, "the second node's own count")
+        mesh.state.policies.pop()
+        before = served(mesh)
+        mesh.state.write(mesh.state_path)
+        wait_for(lambda: served(mesh) > before, "the policy is gone again")
+    assert statistics.median(took) < 0.4, took
+
+
+def test_a_file_behind_swapped_links_is_followed(bare):
+    """As a ConfigMap is mounted: state.yaml -> ..data/state.yaml, ..data -> ..stamp, swapped by a rename; the folder comes late."""
+    mesh = bare
+    folder = mesh.folder / "mounted"
+
+    def publish(stamp):
+        (folder / stamp).mkdir()
+        mesh.state.write(folder / stamp / "state.yaml")
+        os.symlink(stamp, folder / "..new")
+        os.replace(folder / "..new", folder / "..data")
+
+    folder.mkdir()
+    publish("..1")
+    os.symlink("..data/state.yaml", folder / "state.yaml")
+    mesh.one = mesh.start_ztund(mesh.first, mesh.world.first_pods, state=folder / "state.yaml")
+    mesh.two = mesh.start_ztund(mesh.second, mesh.world.second_pods, state=folder / "state.yaml")
+    assert get(mesh) == "server"
+    mesh.state.policy("nobody", [{"principals": [{"Exact": "cluster.local/ns/default/sa/client"}]}], scope="Namespace")
+    publish("..2")
+    wait_for(lambda: get(mesh) is None, "the new policy refuses")
+    # The whole folder goes and comes back: what was served last serves on, and what comes back is taken.
+    os.rename(folder, mesh.folder / "gone")
+    error = wait_for(lambda: mesh.two.status()["state"]["lastError"], "status says that the file is missing")
+    assert "state.yaml" in error and get(mesh) is None
+    mesh.state.policies.pop()
+    folder.mkdir()
+    publish("..1")
+    os.symlink("..data/state.yaml", folder / "state.yaml")
+    wait_for(lambda: get(mesh) == "server", "the file of the new folder is served")
+    wait_for(lambda: not mesh.two.status()["state"]["lastError"], "the error is over")
