@@ -4,6 +4,8 @@ internal import EventLoop
 final class AdminListener: EventHandler {
     private let descriptor: Descriptor
     private let surface: AdminSurface
+    /// Its descriptor, valid while this object lives.
+    var number: Int32 { descriptor.number }
     // The server owns its listeners and outlives them.
     private unowned let server: AdminLoop
     private lazy var pause = Deadline(owner: self, kind: 0)

@@ -53,6 +53,9 @@ final class AdminLoop: EventHandler {
             if round.take(answer, of: worker, round: number, at: at) { endRound() }
         case .inspected(let identifier, let worker, let answer): inspections[identifier]?.take(answer, of: worker)
         case .replied(let connection, let serial, let response): reply(response, connection, serial)
+        case .leave(let numbers):
+            for listener in listeners where numbers.contains(listener.number) { listener.close() }
+            listeners.removeAll { numbers.contains($0.number) }
         case .stop: loop.stop()
         }
     }

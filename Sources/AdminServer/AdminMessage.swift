@@ -5,5 +5,7 @@ enum AdminMessage: Sendable {
     /// A worker's answer to an ``Inspection``.
     case inspected(UInt64, worker: Int, WorkerAnswer)
     case replied(connection: UInt64, serial: UInt64, AdminResponse)
+    /// Close these listeners: another process has them.
+    case leave([Int32])
     case stop
 }

@@ -11,6 +11,10 @@ package final class AdminServer: Sendable {
     private let mailbox: Mailbox<AdminMessage>
     private let thread: LoopThread
     private let socket: ControlSocket?
+    /// Whether the control socket is ours to take away.
+    private let ownsSocket: Lock<Bool>
+    /// Its listeners, which another process may be given: all of them until ``leave(_:)``.
+    package let openListeners: [OpenListener]
     /// Where it listens, with the ports the kernel chose for those asked for as 0.
     package let addresses: AdminAddresses
 
@@ -19,22 +23,28 @@ package final class AdminServer: Sendable {
 
     /// Opens the listeners, then starts the thread.
     ///
+    /// - Parameter inherited: listeners of the program before this one, used where an address is not free. The control
+    ///   socket among them is that program's until ``ownSocket()``.
     /// - Throws: what could not be opened, with the cause and the next step; nothing stays open then.
-    package init(_ addresses: AdminAddresses, source: any AdminSource, log: Log) throws(AdminFailure) {
+    package init(
+        _ addresses: AdminAddresses, source: any AdminSource, log: Log, inherited: [InheritedListener] = []
+    ) throws(AdminFailure) {
         var listeners: [(number: Int32, surface: AdminSurface)] = []
         var socket: ControlSocket?
         var bound = addresses
         let mailbox: Mailbox<AdminMessage>
         do throws(AdminFailure) {
             if let path = addresses.controlSocket {
-                let opened = try ControlSocket(path)
+                var opened = Self.inheritedSocket(path, inherited)
+                if opened == nil { opened = try ControlSocket(path) }
                 socket = opened
-                listeners.append((opened.listener, .control))
+                if let opened { listeners.append((opened.listener, .control)) }
             }
             for (address, surface) in [
                 (addresses.admin, AdminSurface.admin), (addresses.metrics, .metrics), (addresses.readiness, .readiness),
             ] {
-                if let address { listeners.append((try Self.listen(at: address, surface), surface)) }
+                guard let address else { continue }
+                listeners.append((try Self.listen(at: address, surface, inherited), surface))
             }
             for listener in listeners {
                 switch listener.surface {
@@ -45,7 +55,7 @@ package final class AdminServer: Sendable {
                 }
             }
             if let admin = bound.admin, admin.ip == .loopbackV4,
-                let second = try? Self.listen(at: SocketAddress(.loopbackV6, admin.port), .admin)
+                let second = try? Self.listen(at: SocketAddress(.loopbackV6, admin.port), .admin, inherited)
             {
                 // istioctl may forward to either loopback; without IPv6 one is enough.
                 listeners.append((second, .admin))
@@ -60,11 +70,20 @@ package final class AdminServer: Sendable {
             }
         } catch {
             for listener in listeners { _ = Descriptor(owning: listener.number) }
-            socket?.remove()
+            if inherited.isEmpty { socket?.remove() }
             throw error
         }
         self.mailbox = mailbox
         self.socket = socket
+        let isInherited = inherited.contains { $0.listener.surface == "control" && $0.isTaken }
+        ownsSocket = Lock(!isInherited)
+        let path = addresses.controlSocket ?? ""
+        var open = listeners.map { listener in
+            let local = Kernel.localAddress(listener.number).map { "\($0)" } ?? path
+            return OpenListener(surface: listener.surface.rawValue, address: local, number: listener.number)
+        }
+        if let socket { open.append(OpenListener(surface: "lock", address: path, number: socket.lockNumber)) }
+        openListeners = open
         self.addresses = bound
     }
 
@@ -89,10 +108,39 @@ package final class AdminServer: Sendable {
     package func stop() {
         mailbox.post(.stop)
         thread.join()
-        socket?.remove()
+        if ownsSocket.withLock({ $0 }) { socket?.remove() }
     }
 
-    private static func listen(at address: SocketAddress, _ surface: AdminSurface) throws(AdminFailure) -> Int32 {
+    /// The control socket that was inherited is ours from now on.
+    package func ownSocket() {
+        ownsSocket.withLock { $0 = true }
+        socket?.sign()
+    }
+
+    /// Another process has taken over these of ``openListeners``: ours are closed, the others go on.
+    package func leave(_ listeners: [OpenListener]) {
+        mailbox.post(.leave(listeners.filter { $0.surface != "lock" }.map(\.number)))
+        guard listeners.contains(where: { $0.surface == "lock" }) else { return }
+        let wasOurs = ownsSocket.withLock { owns in
+            defer { owns = false }
+            return owns
+        }
+        if wasOurs { socket?.leave() }
+    }
+
+    /// The control socket of the program before this one; nil when there is none for the path.
+    private static func inheritedSocket(_ path: String, _ inherited: [InheritedListener]) -> ControlSocket? {
+        let same = inherited.filter { $0.listener.address == path }
+        guard let listener = same.first(where: { $0.listener.surface == "control" }),
+            let lock = same.first(where: { $0.listener.surface == "lock" }),
+            let socket = listener.take(), let held = lock.take()
+        else { return nil }
+        return ControlSocket(path, listener: socket, lock: held)
+    }
+
+    private static func listen(
+        at address: SocketAddress, _ surface: AdminSurface, _ inherited: [InheritedListener] = []
+    ) throws(AdminFailure) -> Int32 {
         let isIPv6 = !address.ip.isIPv4
         let socket = Kernel.tcpSocket(ipv6: isIPv6)
         if socket < 0, isIPv6, address.ip.isUnspecified {
@@ -111,9 +159,15 @@ package final class AdminServer: Sendable {
         _ = Kernel.setReuseAddress(descriptor.number)
         if isIPv6 { _ = Kernel.setV6Only(descriptor.number, !address.ip.isUnspecified) }
         let bound = Kernel.bind(descriptor.number, address, ipv6Socket: isIPv6)
-        guard bound >= 0 else { throw failure("bind", bound) }
-        let listening = Kernel.listen(descriptor.number, backlog: 128)
-        guard listening >= 0 else { throw failure("listen", listening) }
+        let result = bound < 0 ? bound : Kernel.listen(descriptor.number, backlog: 128)
+        if result < 0 {
+            // Who has it may be the one that hands over to us.
+            let same = inherited.first {
+                $0.listener.surface == surface.rawValue && $0.listener.address == "\(address)"
+            }
+            if let number = same?.take() { return number }
+            throw failure(bound < 0 ? "bind" : "listen", result)
+        }
         return descriptor.release()
     }
 }

@@ -28,9 +28,6 @@ struct ControlSocket: Sendable {
                 "control socket \(path): \(owner) is running and has it; "
                     + "stop that one first, or give this one another --run-dir")
         }
-        _ = ftruncate(lock, 0)
-        let pid = "\(getpid())\n"
-        Self.write(pid, to: lock)
         var information = stat()
         if lstat(path, &information) == 0 {
             guard information.st_mode & S_IFMT == S_IFSOCK else {
@@ -44,6 +41,29 @@ struct ControlSocket: Sendable {
             Glibc.close(lock)
             throw Self.failure("control socket \(path)", "bind", -listener)
         }
+        sign()
+    }
+
+    /// Goes on with the socket and the lock of the program before this one.
+    init(_ path: String, listener: Int32, lock: Int32) {
+        self.path = path
+        self.listener = listener
+        self.lock = lock
+    }
+
+    /// The lock's descriptor, valid until ``remove()`` or ``leave()``.
+    var lockNumber: Int32 { lock }
+
+    /// Writes into the lock whose it is now.
+    func sign() {
+        _ = ftruncate(lock, 0)
+        let pid = "\(getpid())\n"
+        _ = pid.withCString { pwrite(lock, $0, pid.utf8.count, 0) }
+    }
+
+    /// Leaves socket and lock to the program that has copies of both.
+    func leave() {
+        Glibc.close(lock)
     }
 
     /// Takes the socket away and frees the lock; the listener is closed by its owner.
@@ -54,10 +74,6 @@ struct ControlSocket: Sendable {
 
     private static func failure(_ what: String, _ call: String, _ code: Int32) -> AdminFailure {
         AdminFailure("\(what): \(SystemError(call, code)); run as root, or choose a --run-dir you may write to")
-    }
-
-    private static func write(_ text: String, to file: Int32) {
-        _ = text.withCString { Glibc.write(file, $0, text.utf8.count) }
     }
 
     private static func owner(_ lock: Int32) -> String {

@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -257,6 +258,123 @@ int zt_unix_peer_uid(int fd, uint32_t *uid) {
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return -errno;
     *uid = credentials.uid;
     return 0;
+}
+
+int zt_unix_peer_pid(int fd, int *pid) {
+    struct ucred credentials;
+    socklen_t size = sizeof credentials;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return -errno;
+    *pid = credentials.pid;
+    return 0;
+}
+
+int zt_packet_listen(const char *path, unsigned mode) {
+    struct sockaddr_un address;
+    int r = unix_address(path, &address);
+    if (r < 0) return r;
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || chmod(path, mode) < 0 || listen(fd, 4) < 0) {
+        r = -errno;
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+int zt_packet_accept(int fd) { CHECK(accept4(fd, NULL, NULL, SOCK_CLOEXEC)); }
+int zt_packet_connect(const char *path) {
+    struct sockaddr_un address;
+    int r = unix_address(path, &address);
+    if (r < 0) return r;
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+        r = -errno;
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+int zt_packet_set_limit(int fd, int milliseconds) {
+    struct timeval limit = {.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0) return -errno;
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit));
+}
+
+enum { DESCRIPTORS_MAX = 64 };
+union descriptor_control {
+    char bytes[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))];
+    struct cmsghdr header;
+};
+
+int zt_packet_send(int fd, const void *bytes, size_t count, const int *descriptors, int descriptor_count) {
+    if (descriptor_count > DESCRIPTORS_MAX) return -EMSGSIZE;
+    union descriptor_control control;
+    struct iovec vector = {.iov_base = (void *)bytes, .iov_len = count};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    if (descriptor_count > 0) {
+        size_t size = (size_t)descriptor_count * sizeof(int);
+        memset(&control, 0, sizeof control);
+        message.msg_control = control.bytes;
+        message.msg_controllen = CMSG_SPACE(size);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(size);
+        memcpy(CMSG_DATA(header), descriptors, size);
+    }
+    ssize_t r;
+    do
+        r = sendmsg(fd, &message, MSG_NOSIGNAL);
+    while (r < 0 && errno == EINTR);
+    return r < 0 ? -errno : 0;
+}
+
+ssize_t zt_packet_receive(int fd, void *buffer, size_t capacity, int *descriptors, int descriptor_capacity,
+                          int *descriptor_count) {
+    union descriptor_control control;
+    struct iovec vector = {.iov_base = buffer, .iov_len = capacity};
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    ssize_t r;
+    *descriptor_count = 0;
+    do
+        r = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    while (r < 0 && errno == EINTR);
+    if (r < 0) return -errno;
+    int excess = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        int count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        for (int i = 0; i < count; i++) {
+            int received;
+            memcpy(&received, CMSG_DATA(header) + (size_t)i * sizeof(int), sizeof received);
+            if (*descriptor_count < descriptor_capacity) {
+                descriptors[(*descriptor_count)++] = received;
+            } else {
+                close(received);
+                excess = 1;
+            }
+        }
+    }
+    if (!excess) return r;
+    for (int i = 0; i < *descriptor_count; i++) close(descriptors[i]);
+    *descriptor_count = 0;
+    return -EMSGSIZE;
+}
+
+int zt_blank(int fd) {
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (nothing < 0) return -errno;
+    int r = dup3(nothing, fd, O_CLOEXEC) < 0 ? -errno : 0;
+    close(nothing);
+    return r;
+}
+
+int zt_wait_readable(int fd, int milliseconds) {
+    struct pollfd entry = {.fd = fd, .events = POLLIN};
+    int r = poll(&entry, 1, milliseconds);
+    return r < 0 && errno != EINTR ? -errno : r > 0;
 }
 
 const char *zt_errno_name(int error) {

@@ -77,6 +77,18 @@ final class NftRedirection: Redirection {
         return repaired
     }
 
+    func hand(to pod: inout PodInheritance) {
+        for setting in settings { setting.hand(to: &pod) }
+        pod.rules = rules
+        pod.table = wanted ?? ""
+    }
+
+    func adopt(_ pod: PodInheritance) {
+        for index in settings.indices { settings[index].adopt(pod) }
+        // Other rules than ours are replaced by the first repair, in one transaction.
+        if pod.rules == rules, !pod.table.isEmpty { wanted = pod.table }
+    }
+
     private func applySettings() throws(CaptureFailure) -> Bool {
         var changed = false
         for index in settings.indices {

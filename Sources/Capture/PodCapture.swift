@@ -22,7 +22,7 @@ package final class PodCapture {
     private var sockets: PodSockets?
     private var served: PodSockets?
     private var redirection: (any Redirection)?
-    private var migrateRequests = PodSetting.migrateRequests
+    private(set) var migrateRequests = PodSetting.migrateRequests
     private var lastRepair = ""
     /// Another ztund serves the pod too: what is installed is now its.
     private var handsOver = false
@@ -37,6 +37,35 @@ package final class PodCapture {
         enrolment = PodEnrolment(
             now: now, retryInterval: options.retryInterval, verifyInterval: options.verifyInterval)
         nextDue = now
+    }
+
+    /// A pod that is enrolled already, by the ztund before this one.
+    init(
+        adopting pod: PodInheritance, _ namespace: NetworkNamespace, _ sockets: PodSockets, options: CaptureOptions,
+        now: UInt64
+    ) {
+        location = pod.location
+        self.options = options
+        enrolment = PodEnrolment(
+            adoptedAt: now, retryInterval: options.retryInterval, verifyInterval: options.verifyInterval)
+        self.namespace = namespace
+        self.sockets = sockets
+        migrateRequests.adopt(pod)
+        redirection = Self.redirection(in: namespace, options: options)
+        redirection?.adopt(pod)
+        nextDue = now
+    }
+
+    var heldNamespace: NetworkNamespace? { namespace }
+    var heldSockets: PodSockets? { sockets }
+    var heldRedirection: (any Redirection)? { redirection }
+    var isServing: Bool { enrolment.isServing }
+
+    /// What is installed is another ztund's from now on: nothing is repaired or removed any more.
+    func becomeGuest() {
+        handsOver = true
+        hasYielded = true
+        redirection = nil
     }
 
     /// What to say of the pod.
@@ -122,15 +151,18 @@ package final class PodCapture {
             _ = try migrateRequests.apply(in: try opened())
         case .prepareRedirection:
             let namespace = try opened()
-            let new: any Redirection =
-                switch options.mode {
-                case .nft: NftRedirection(in: namespace, options: options)
-                case .external: ExternalRedirection()
-                }
+            let new = Self.redirection(in: namespace, options: options)
             try new.prepare()
             redirection = new
         case .installRedirection:
             try redirection?.install()
+        }
+    }
+
+    private static func redirection(in namespace: NetworkNamespace, options: CaptureOptions) -> any Redirection {
+        switch options.mode {
+        case .nft: NftRedirection(in: namespace, options: options)
+        case .external: ExternalRedirection()
         }
     }
 
@@ -146,7 +178,7 @@ package final class PodCapture {
             if !handsOver { try redirection?.unprepare() }
             redirection = nil
         case .installRedirection:
-            handsOver = sockets?.isShared ?? false
+            handsOver = handsOver || sockets?.isShared ?? false
             if !handsOver { try redirection?.uninstall() }
         }
     }

@@ -64,6 +64,14 @@ package struct PodEnrolment: Sendable, Hashable {
         since = now
     }
 
+    /// A pod that the ztund before this one had enrolled: it is looked after at once, and taken in by nobody again.
+    package init(adoptedAt now: UInt64, retryInterval: UInt64, verifyInterval: UInt64) {
+        self.retryInterval = retryInterval
+        self.verifyInterval = verifyInterval
+        state = .enrolled(verifyAt: now)
+        since = now
+    }
+
     /// What people see of it.
     package var phase: Phase {
         switch state {

@@ -46,6 +46,16 @@ struct PodSetting {
         return true
     }
 
+    /// Writes down the value before ours, for the ztund that comes after this one.
+    func hand(to pod: inout PodInheritance) {
+        if let before { pod.settings[path] = before }
+    }
+
+    /// Takes over the value before ours from the ztund that came before this one.
+    mutating func adopt(_ pod: PodInheritance) {
+        before = pod.settings[path]
+    }
+
     /// Gives it back the value it had, as far as that is possible.
     mutating func restore(in namespace: NetworkNamespace) {
         if let before { try? PodSettings.write(before, to: path, in: namespace) }

@@ -38,6 +38,23 @@ package final class PodSockets: Sendable {
         self.tunnel = tunnel.descriptor
     }
 
+    /// Takes over listeners that another ztund opened in the namespace.
+    ///
+    /// - Throws: ``CaptureFailure`` when they were taken before.
+    init(adopting listeners: PodListeners, in namespace: NetworkNamespace, acceptsIPv6: Bool, keepAlive: KeepAlive)
+        throws(CaptureFailure)
+    {
+        guard let numbers = listeners.take() else { throw CaptureFailure("its listeners were taken before") }
+        Self.remember(numbers[0])
+        self.acceptsIPv6 = acceptsIPv6
+        ephemeralPorts = PodSettings.ephemeralPorts(of: namespace)
+        self.namespace = namespace
+        self.keepAlive = keepAlive
+        outbound = Descriptor(owning: numbers[0])
+        inbound = Descriptor(owning: numbers[1])
+        tunnel = Descriptor(owning: numbers[2])
+    }
+
     /// The source ports of one worker for ``dialApplication(at:from:avoiding:ports:)``.
     package func sourcePorts(worker: Int, of workers: Int) -> SourcePortAllocator {
         SourcePortAllocator(worker: worker, of: workers, ephemeral: ephemeralPorts)

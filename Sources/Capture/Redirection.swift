@@ -14,6 +14,15 @@ protocol Redirection: AnyObject {
     ///
     /// - Returns: what was put back, in words; empty when nothing was missing.
     func repair() throws(CaptureFailure) -> [String]
+    /// Writes down what the next ztund's object for this pod must know.
+    func hand(to pod: inout PodInheritance)
+    /// Takes over what the object of the ztund before this one had installed; ``repair()`` follows.
+    func adopt(_ pod: PodInheritance)
+}
+
+extension Redirection {
+    func hand(to pod: inout PodInheritance) {}
+    func adopt(_ pod: PodInheritance) {}
 }
 
 /// The mode ``CaptureMode/external``: the rules are someone else's.

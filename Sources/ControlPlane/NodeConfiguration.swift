@@ -7,6 +7,9 @@ package struct NodeConfiguration: Hashable, Sendable {
     package let pods: [PodReference]
     package let capture: CaptureMode
     package let onExit: CaptureOnExit
+    /// Whether to take over from a ztund that runs in the same run directory.
+    package let replaces: Bool
+    package let whenReplaced: WhenReplaced
     package let probeSources: [IPPrefix]
     package let dataPath: DataPathOptions
     /// What is to be told of variables that are not obeyed.
@@ -38,6 +41,8 @@ package struct NodeConfiguration: Hashable, Sendable {
         pods = options.pods
         capture = options.capture ?? .nft
         onExit = options.onExit ?? .remove
+        replaces = options.replace ?? false
+        whenReplaced = options.whenReplaced ?? .exit
         probeSources = options.probeSources
     }
 

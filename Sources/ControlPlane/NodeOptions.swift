@@ -16,12 +16,23 @@ package enum CaptureOnExit: String, Sendable, CaseIterable {
     case keep
 }
 
+/// What `ztund` does when another one has taken over its pods and everything it carried has ended.
+package enum WhenReplaced: String, Sendable, CaseIterable {
+    /// End.
+    case exit
+    /// Wait for SIGTERM, so that whoever started it does not start it again; end when the other one ends.
+    case wait
+}
+
 /// What `ztund` can be told, by flags or by a file; nil or empty is "not said".
 package struct NodeOptions: Hashable, Sendable {
     package var program = ProgramOptions()
     package var pods: [PodReference] = []
     package var capture: CaptureMode?
     package var onExit: CaptureOnExit?
+    /// Whether to take over from a ztund that runs in the same run directory.
+    package var replace: Bool?
+    package var whenReplaced: WhenReplaced?
     /// Sources, as addresses or CIDR ranges, that reach the pods' programs directly.
     package var probeSources: [IPPrefix] = []
     /// What the file says of the data path, defaults included.
@@ -31,7 +42,8 @@ package struct NodeOptions: Hashable, Sendable {
 
     /// The keys a file may have.
     static let keys =
-        ProgramOptions.keys + ["pods", "capture", "onExit", "probeSources"] + DataPathSetting.all.map(\.key)
+        ProgramOptions.keys + ["pods", "capture", "onExit", "probeSources", "replace", "whenReplaced"]
+        + DataPathSetting.all.map(\.key)
 
     /// Reads a configuration file's text.
     /// - Throws: ``ConfigurationError`` with line and key.
@@ -50,6 +62,8 @@ package struct NodeOptions: Hashable, Sendable {
         }
         capture = try fields.optional("capture") { reader throws(ConfigurationError) in try reader.oneOf() }
         onExit = try fields.optional("onExit") { reader throws(ConfigurationError) in try reader.oneOf() }
+        replace = try fields.optional("replace") { reader throws(ConfigurationError) in try reader.bool() }
+        whenReplaced = try fields.optional("whenReplaced") { reader throws(ConfigurationError) in try reader.oneOf() }
         probeSources = try fields.list("probeSources") { reader throws(ConfigurationError) in
             try reader.parsed("an address or a CIDR range") { IPPrefix($0) }
         }
@@ -76,6 +90,8 @@ package struct NodeOptions: Hashable, Sendable {
         if merged.pods.isEmpty { merged.pods = others.pods }
         merged.capture = capture ?? others.capture
         merged.onExit = onExit ?? others.onExit
+        merged.replace = replace ?? others.replace
+        merged.whenReplaced = whenReplaced ?? others.whenReplaced
         if merged.probeSources.isEmpty { merged.probeSources = others.probeSources }
         return merged
     }

@@ -15,6 +15,8 @@ package enum SettingsHandbook {
         ),
         ("capture", "--capture", "", "nft", "`nft` or `external`"),
         ("onExit", "--on-exit", "", "remove", "`remove` or `keep` the pods' rules"),
+        ("replace", "--replace", "", "false", "take over from the ztund that runs in `runDir`, if one does"),
+        ("whenReplaced", "--when-replaced", "", "exit", "once replaced and idle: `exit`, or `wait` for SIGTERM"),
         ("probeSources", "--probe-source", "", "", "sources that reach the pods directly"),
         ("runDir", "--run-dir", "", "/run/ztun", "directory of the control socket"),
         ("adminAddress", "--admin-address", "", "127.0.0.1:15000", "admin listener"),

@@ -35,6 +35,8 @@ extension Node: AdminSource {
         report.certificates = shared.certificates
         report.revocation = revocations?.status
         report.notes = shared.notes
+        report.generation = shared.generation
+        report.predecessors = shared.handover?.predecessors ?? []
         let monotonic = Kernel.monotonicNow()
         report.pods = shared.pods.map { pod in
             let age = monotonic > pod.since ? monotonic - pod.since : 0

@@ -16,7 +16,8 @@ package final class Node: Sendable {
     let startedAt: UInt64
     let shared: Lock<Shared>
     let revocations: RevocationListFile?
-    let ended: Lock<Bool>
+    /// How many signals came since the drain began.
+    let signals: Lock<Int>
     let services = NodeServices()
 
     /// What the control thread writes and the admin thread reads.
@@ -32,6 +33,12 @@ package final class Node: Sendable {
         var podsStopped: UInt64 = 0
         var hasState = false
         var isDraining = false
+        var generation = 1
+        /// Another ztund has taken over all pods.
+        var isReplaced = false
+        /// The one that took over is gone.
+        var successorEnded = false
+        var handover: HandoverServer?
         var notes: [String] = []
         var wake: (@Sendable () -> Void)?
         var shutDown: (@Sendable () -> Void)?
@@ -66,7 +73,7 @@ package final class Node: Sendable {
         startedAt = Kernel.realtimeNow()
         revocations = configuration.program.crl.map { RevocationListFile(path: $0) }
         shared = Lock(Shared())
-        ended = Lock(false)
+        signals = Lock(0)
     }
 
     /// Tells every worker.
@@ -85,6 +92,7 @@ package final class Node: Sendable {
         let writer = try LogWriter(log)
         defer { writer.finish() }
         shared.withLock { $0.shutDown = raiseSignal }
+        let succession = try takeOver()
         var threads: [LoopThread] = []
         for index in mailboxes.indices {
             threads.append(
@@ -99,17 +107,33 @@ package final class Node: Sendable {
                     }
                 })
         }
-        let control = try NodeControl(self)
+        let control: NodeControl
         let admin: AdminServer
+        let handover: HandoverServer
+        do {
+            control = try NodeControl(self, succession)
+        } catch {
+            tell(.stop)
+            for thread in threads { thread.join() }
+            throw error
+        }
         do {
             admin = try AdminServer(
                 AdminAddresses(
                     admin: configuration.program.adminAddress, metrics: configuration.program.metricsAddress,
                     readiness: configuration.program.readinessAddress,
                     controlSocket: configuration.program.runDirectory + "/ztund.sock"),
-                source: self, log: log)
+                source: self, log: log, inherited: succession?.listeners ?? [])
+            do {
+                if let succession { try complete(succession, admin) }
+                handover = try HandoverServer(self, control, admin, links: succession?.links ?? [])
+            } catch {
+                admin.stop()
+                throw error
+            }
         } catch {
-            control.stop()
+            // What another ztund still serves stays as it is.
+            control.stop(keepsPods: succession.map { !$0.isOrphaned } ?? false)
             tell(.stop)
             for thread in threads { thread.join() }
             throw error
@@ -127,8 +151,11 @@ package final class Node: Sendable {
                 "identities come from an embedded CA in \(directory): for one host and for trying ztun out, not for a cluster",
                 now: Kernel.realtimeNow())
         }
+        shared.withLock { $0.handover = handover }
         waitForSignal()
         drain(control, waitForSignal: waitForSignal)
+        handover.stop()
+        shared.withLock { $0.handover = nil }
         control.stop()
         tell(.stop)
         for thread in threads { thread.join() }

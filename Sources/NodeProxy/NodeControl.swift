@@ -13,11 +13,13 @@ final class NodeControl: Sendable {
 
     /// Starts the thread; its first round runs at once.
     ///
+    /// - Parameter succession: what another ztund hands over; its pods are served when this returns.
     /// - Throws: also when the state file cannot be used: there is no last good state yet.
-    init(_ node: Node) throws {
+    init(_ node: Node, _ succession: Succession? = nil) throws {
         let watch = FolderWatch.start(log: node.log, now: Kernel.realtimeNow())
         let first = NodeRounds(node, watch)
         try first.loadFirstState()
+        if let succession { first.adopt(succession.pods, pending: succession.pending) }
         let rounds = Lock(first)
         self.rounds = rounds
         thread = try ControlThread(
@@ -40,21 +42,51 @@ final class NodeControl: Sendable {
     }
 
     /// Ends the thread, then takes all pods out, so that nothing of ours stays in their namespaces.
-    func stop() {
+    ///
+    /// - Parameter keepsPods: leaves them as they are, since another ztund serves them.
+    func stop(keepsPods: Bool = false) {
         thread.stop()
-        rounds.withLock { $0.removeAll() }
+        if !keepsPods { rounds.withLock { $0.removeAll() } }
+    }
+
+    /// No pod comes, goes or is repaired while another ztund takes over.
+    func freeze(_ isFrozen: Bool) {
+        rounds.withLock { $0.isFrozen = isFrozen }
+        if !isFrozen { thread.wake() }
+    }
+
+    /// All pods as the next ztund must know them: the enrolled ones with their listeners, and the others.
+    func inheritance() -> (enrolled: [(pod: PodInheritance, listeners: [Int32])], pending: [PodLocation]) {
+        rounds.withLock { $0.inheritance }
+    }
+
+    /// Another ztund has all pods; every worker must have let go of their listeners.
+    func handOver() {
+        rounds.withLock { $0.handOver() }
+        thread.wake()
+    }
+
+    /// A pod left that another ztund has taken over: what is open here is cut.
+    func forget(_ pod: String) {
+        rounds.withLock { $0.forget(pod) }
     }
 }
 
 /// What the control thread does in each round. Confined to it by the lock of ``NodeControl``.
 final class NodeRounds {
-    private unowned let node: Node
+    unowned let node: Node
     private let state: StateSource
     private let identities: IdentityStore
-    private var pods: [String: PodCapture] = [:]
-    private let options: CaptureOptions
+    var pods: [String: PodCapture] = [:]
+    let options: CaptureOptions
     /// Tells when files change; nil where only polling sees it.
     private let watch: FolderWatch?
+    /// Whether another ztund is taking over: the pods stay as they are.
+    var isFrozen = false
+    /// Whether another ztund has all pods: what is left here is to end.
+    var isReplaced = false
+    /// Whether the pods leave because the daemon ends.
+    private var isEnding = false
 
     init(_ node: Node, _ watch: FolderWatch?) {
         self.node = node
@@ -101,8 +133,21 @@ final class NodeRounds {
         let wall = Int64(Kernel.realtimeNow())
         let listSettling = node.checkRevocations(now: wall)
         let settling = state.check(now: wall) == .settling || listSettling
-        takeRequests()
-        advancePods()
+        if !isFrozen {
+            takeRequests()
+            advancePods()
+        }
+        checkIdentities(wall)
+        publish(wall)
+        if isFrozen { return 100 }
+        if settling { return ControlThread.settlingTime(isNoticed: isNoticed) }
+        let now = Kernel.monotonicNow()
+        guard let due = pods.values.compactMap(\.nextDue).min() else { return nil }
+        return due <= now ? 1 : min(500, Int((due - now) / 1_000_000) + 1)
+    }
+
+    /// Has certificates for exactly the identities of the pods.
+    func checkIdentities(_ wall: Int64) {
         let snapshot = node.shared.withLock { $0.snapshot }
         var wanted = Set<SpiffeID>()
         for pod in pods.values {
@@ -111,11 +156,6 @@ final class NodeRounds {
         }
         identities.keep(exactly: wanted)
         identities.check(now: wall / 1_000_000_000, random: { Double.random(in: -1...1) })
-        publish(wall)
-        if settling { return ControlThread.settlingTime(isNoticed: isNoticed) }
-        let now = Kernel.monotonicNow()
-        guard let due = pods.values.compactMap(\.nextDue).min() else { return nil }
-        return due <= now ? 1 : min(500, Int((due - now) / 1_000_000) + 1)
     }
 
     private func takeRequests() {
@@ -126,6 +166,11 @@ final class NodeRounds {
         let now = Kernel.monotonicNow()
         for request in requests {
             let pod = request.location.pod
+            guard !isReplaced else {
+                request.reply?(
+                    CommandReply(ok: false, message: "another ztund has just taken over: give the command again"))
+                continue
+            }
             if request.isAddition {
                 let taken = pods.values.first { $0.location.path == request.location.path }
                 if let known = pods[pod] {
@@ -167,24 +212,25 @@ final class NodeRounds {
         }
     }
 
-    private func advancePods() {
+    func advancePods() {
         let now = Kernel.monotonicNow()
         for capture in Array(pods.values) {
             if let due = capture.nextDue, due <= now { advance(capture, now: now) }
         }
     }
 
-    private func advance(_ capture: PodCapture, now: UInt64) {
+    func advance(_ capture: PodCapture, now: UInt64) {
         let before = capture.status
         switch capture.advance(now: now) {
         case .none: break
         case .opened(let sockets):
             node.tell(.podOpened(capture.location, sockets))
             // A worker hands connections to others: none may accept before all of them know the pod.
-            node.tell(.podServed(capture.location))
+            node.tell(.podServed(capture.location.pod))
             node.shared.withLock { $0.podsStarted += 1 }
         case .closed:
-            node.tell(.podClosed(capture.location))
+            node.tell(.podClosed(capture.location, isEnding ? .drainDeadline : .podRemoved))
+            node.shared.withLock { $0.handover }?.podRemoved(capture.location.pod)
             node.shared.withLock { $0.podsStopped += 1 }
         }
         let after = capture.status
@@ -209,7 +255,8 @@ final class NodeRounds {
 
     /// The end of the daemon: takes everything out of every pod, unless it is to stay closed without us.
     func removeAll() {
-        guard node.configuration.onExit == .remove else { return }
+        guard node.configuration.onExit == .remove, !isReplaced else { return }
+        isEnding = true
         for capture in Array(pods.values) {
             let now = Kernel.monotonicNow()
             capture.remove(now: now)

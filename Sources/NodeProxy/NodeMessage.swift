@@ -14,10 +14,10 @@ package enum NodeMessage: Sendable {
     case revoked(RevocationList)
     /// A pod is enrolled; ``podServed(_:)`` follows.
     case podOpened(PodLocation, PodSockets)
-    /// Every worker has been told of the pod: accept its connections.
-    case podServed(PodLocation)
+    /// Every worker has been told of the pod (`namespace/name`): accept its connections, again if it was yielded.
+    case podServed(String)
     /// A pod left: stop, cut what is open, let go.
-    case podClosed(PodLocation)
+    case podClosed(PodLocation, Reason)
     /// An accepted connection whose tunnels this worker owns.
     case handOver(OutboundHandover)
     /// The resolver's answer to a lookup of this worker.

@@ -60,8 +60,8 @@ final class NodeWorker {
         case .credentials(let identity, let contexts): self.contexts[identity] = contexts
         case .revoked(let list): for site in pods.values { site.cutRevoked(list) }
         case .podOpened(let location, let sockets): open(location, sockets)
-        case .podServed(let location): serve(location)
-        case .podClosed(let location): close(location.pod, reason: isDraining ? .drainDeadline : .podRemoved)
+        case .podServed(let pod): serve(pod)
+        case .podClosed(let location, let reason): close(location.pod, reason: reason)
         case .handOver(let handover): take(handover)
         case .lookedUp(let id, let answer): lookedUp(id, answer)
         case .ask(let reply): reply(answer(WorkerQuestion()))
@@ -98,11 +98,11 @@ final class NodeWorker {
         site.adopt(snapshot)
     }
 
-    private func serve(_ location: PodLocation) {
+    private func serve(_ pod: String) {
         do throws(SystemError) {
-            try pods[location.pod]?.listen()
+            try pods[pod]?.listen()
         } catch {
-            report(.error, "pod \(location.pod) cannot be served on worker \(index): \(error)")
+            report(.error, "pod \(pod) cannot be served on worker \(index): \(error)")
         }
     }
 

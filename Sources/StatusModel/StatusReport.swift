@@ -35,6 +35,11 @@ package struct StatusReport: Codable, Sendable, Hashable {
     package var logFilter: String
     package var logLinesDropped: UInt64
 
+    /// How many ztund in a row have taken over from one another, this one included; nil for other programs.
+    package var generation: Int?
+    /// Those before this one that still carry connections, oldest first; nil for other programs.
+    package var predecessors: [GenerationStatus]?
+
     package init(program: String, version: String, pid: Int32, startedAt: StatusTime, uptimeSeconds: Int64) {
         self.program = program
         self.version = version

@@ -42,6 +42,11 @@ struct StatusTable {
         text += "\n  traffic  \(traffic)"
         text += "\n  log      \(Table.printable(report.logFilter)), "
         text += "\(Quantity.count(report.logLinesDropped)) lines lost\n"
+        if let generation = report.generation, generation > 1 { text += "  replaced \(generation - 1) before it\n" }
+        for old in report.predecessors ?? [] {
+            text += "  older    generation \(old.generation), pid \(old.pid), \(Table.printable(old.version)): "
+            text += "\(Quantity.count(UInt64(clamping: old.unfinished))) to end, replaced \(age(old.since)) ago\n"
+        }
         for note in report.notes { text += "  note     \(Table.printable(note))\n" }
         return text
     }

@@ -77,6 +77,15 @@ struct RunCommand: ParsableCommand {
             valueName: "action"))
     var onExit: String?
 
+    @Flag(help: "Take over from the ztund that runs in the same run directory, without a refused connection.")
+    var replace = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Once replaced and idle: exit (default), or wait for SIGTERM, for a supervisor that restarts what ends.",
+            valueName: "action"))
+    var whenReplaced: String?
+
     @Option(
         help: ArgumentHelp(
             "An address or CIDR range whose connections reach the pods directly, for probes. May be repeated.",
@@ -151,6 +160,10 @@ struct RunCommand: ParsableCommand {
             try parse($0, "--capture", "nft or external") { CaptureMode(rawValue: $0) }
         }
         options.onExit = try onExit.map { try parse($0, "--on-exit", "remove or keep") { CaptureOnExit(rawValue: $0) } }
+        options.replace = replace ? true : nil
+        options.whenReplaced = try whenReplaced.map {
+            try parse($0, "--when-replaced", "exit or wait") { WhenReplaced(rawValue: $0) }
+        }
         options.probeSources = try probeSource.map {
             try parse($0, "--probe-source", "an address or a CIDR range") { IPPrefix($0) }
         }

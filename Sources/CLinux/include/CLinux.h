@@ -79,6 +79,23 @@ int zt_unix_connect(const char *path);
 // uid of the peer of a connected Unix socket.
 int zt_unix_peer_uid(int fd, uint32_t *uid);
 
+// Unix domain sockets that keep messages apart and carry open descriptors with them (SOCK_SEQPACKET, SCM_RIGHTS).
+// Their calls block, for at most the limit where one is set.
+int zt_packet_listen(const char *path, unsigned mode);
+int zt_packet_accept(int fd);
+int zt_packet_connect(const char *path);
+int zt_packet_set_limit(int fd, int milliseconds);
+int zt_packet_send(int fd, const void *bytes, size_t count, const int *descriptors, int descriptor_count);
+// Returns the message's size, 0 at the end; -EMSGSIZE when the message or its descriptors were more than fits, all of
+// which are closed then.
+ssize_t zt_packet_receive(int fd, void *buffer, size_t capacity, int *descriptors, int descriptor_capacity,
+                          int *descriptor_count);
+int zt_unix_peer_pid(int fd, int *pid);
+// Makes a descriptor number mean nothing any more (/dev/null) without freeing the number.
+int zt_blank(int fd);
+// 1 when one of the descriptors is readable or at its end, 0 when the time is over.
+int zt_wait_readable(int fd, int milliseconds);
+
 // Errno names: "ECONNREFUSED".
 const char *zt_errno_name(int error);
 
