@@ -43,13 +43,18 @@ package final class NetworkNamespace: Sendable {
 
     /// Runs the body with the calling thread inside this namespace, and comes back. Any thread; two system calls.
     ///
-    /// The body must neither suspend nor call this again. When the way back is barred the process ends: the thread would
-    /// open other pods' sockets here, which hands one pod the traffic and the identity of another.
+    /// The body must neither suspend nor call this again. When the way back is barred for a tenth of a second the process
+    /// ends: the thread would open other pods' sockets here, which hands one pod the traffic and the identity of another.
     /// - Throws: what the body throws, or `setns` when the namespace cannot be entered.
     package func run<Result: ~Copyable>(_ body: () throws(SystemError) -> Result) throws(SystemError) -> Result {
         _ = try SystemError.check("setns", zt_setns_net(descriptor.number))
         defer {
-            let result = zt_setns_net(home)
+            var result = zt_setns_net(home)
+            // The kernel allocates for the change and may be short of memory for a moment.
+            for _ in 0..<100 where result < 0 {
+                Kernel.pause(milliseconds: 1)
+                result = zt_setns_net(home)
+            }
             if result < 0 {
                 fatalError(
                     "a thread could not leave a pod's network namespace (\(SystemError("setns", -result))); "

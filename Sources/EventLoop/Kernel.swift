@@ -108,6 +108,13 @@ package enum Kernel {
     /// Raises the soft limit of descriptors to the hard one; returns the limit or a negative errno.
     package static func raiseDescriptorLimit() -> Int32 { zt_raise_descriptor_limit() }
 
+    /// The limit of descriptors of this process, or a negative errno.
+    package static func descriptorLimit() -> Int32 { zt_descriptor_limit() }
+
+    /// The number the next descriptor of this process will have, or a negative errno when there is none. The kernel gives
+    /// out the lowest free number, so it tells how full the table is at least.
+    package static func nextDescriptor(like fd: Int32) -> Int32 { zt_next_descriptor(fd) }
+
     package static func ignoreBrokenPipes() { _ = zt_block_sigpipe() }
 
     /// The name of an errno, such as `ECONNREFUSED`.
@@ -135,6 +142,9 @@ extension Kernel {
 }
 
 extension Kernel {
+    /// EMFILE, as a positive errno.
+    package static var tooManyDescriptors: Int32 { EMFILE }
+
     /// Whether a negative result says that the process or the machine is out of descriptors or memory.
     package static func isShortOfResources(_ result: Int32) -> Bool {
         [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(-result)

@@ -9,6 +9,8 @@ package final class Mailbox<Message: Sendable>: Sendable {
     private let queue: Lock<[Message]>
     private let wake: Descriptor
 
+    private static var attempts: Int { 64 }
+
     package init() throws(SystemError) {
         queue = Lock([])
         wake = Descriptor(owning: try SystemError.check("eventfd", zt_eventfd()))
@@ -20,7 +22,8 @@ package final class Mailbox<Message: Sendable>: Sendable {
             messages.append(message)
             return messages.count == 1
         }
-        if wasEmpty { _ = zt_eventfd_signal(wake.number) }
+        // Only the first message wakes: were its signal lost, so were all that come after it.
+        if wasEmpty { for _ in 0..<Self.attempts where zt_eventfd_signal(wake.number) >= 0 { return } }
     }
 
     /// Takes all messages.

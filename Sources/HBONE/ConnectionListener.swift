@@ -5,8 +5,8 @@ package import TLS
 
 /// Accepts connections on a shared listening socket and hands each to its owner.
 ///
-/// Several workers may listen on one socket; the kernel wakes one of them. Accepting pauses while descriptors are short,
-/// so that a full process does not spin.
+/// Several workers may listen on one socket; the kernel wakes one of them. Accepting pauses while nine tenths of the
+/// process's descriptors are in use: what is open already still finds some to dial with, and a full process does not spin.
 package final class ConnectionListener: EventHandler {
     unowned(unsafe) private let loop: EventLoop
     private let fd: Int32
@@ -14,12 +14,15 @@ package final class ConnectionListener: EventHandler {
     private let refused: (Int32) -> Void
     private var pause: Deadline?
     private var isClosed = false
+    /// Descriptors from this number on are kept for what has been accepted: dials, the admin surface, namespaces.
+    private let ceiling: Int32
     private static let acceptsPerTurn = 64
+    private static let pauseSeconds = 0.2
 
     /// - Parameters:
     ///   - descriptor: a listening, non-blocking socket, which stays the caller's.
     ///   - accept: takes each connection with its peer's address.
-    ///   - refused: hears the errno when accepting had to pause.
+    ///   - refused: hears the errno when accepting had to pause: EMFILE also where the last tenth is kept.
     package init(
         descriptor: Int32, loop: EventLoop, accept: @escaping (consuming Descriptor, SocketAddress) -> Void,
         refused: @escaping (Int32) -> Void
@@ -28,6 +31,8 @@ package final class ConnectionListener: EventHandler {
         fd = descriptor
         self.accept = accept
         self.refused = refused
+        let limit = Kernel.descriptorLimit()
+        ceiling = limit > 0 ? limit / 10 * 9 : .max
         super.init()
         try loop.addListener(self, descriptor: descriptor)
     }
@@ -41,29 +46,53 @@ package final class ConnectionListener: EventHandler {
     }
 
     package override func ready(_ readiness: Readiness) {
+        var failure: Int32 = 0
         for _ in 0..<Self.acceptsPerTurn {
             guard !isClosed else { return }
             let (result, peer) = Kernel.accept(fd)
             if result >= 0 {
+                failure = 0
                 accept(Descriptor(owning: result), peer)
+                // The kernel gives out the lowest free number: this many are in use.
+                if result >= ceiling { return pauseAccepting(Kernel.tooManyDescriptors) }
                 continue
             }
             if Kernel.wouldBlock(Int(result)) { return }
-            if Kernel.isShortOfResources(result) {
-                refused(-result)
-                loop.remove(self, descriptor: fd)
-                let deadline = Deadline(owner: self, kind: 0)
-                deadline.arm(loop.deadlines(seconds: 0.2), now: loop.now)
-                pause = deadline
-                return
-            }
+            if Kernel.isShortOfResources(result) { return pauseAccepting(-result) }
+            // Of one connection that is gone again, as a rule; the next may be well.
+            failure = -result
         }
+        // Nothing but failures: coming back at once would only spin.
+        if failure != 0 { pauseAccepting(failure) }
+    }
+
+    private func pauseAccepting(_ code: Int32) {
+        guard !isClosed else { return }
+        refused(code)
+        loop.remove(self, descriptor: fd)
+        waitForRoom()
+    }
+
+    private func waitForRoom() {
+        let deadline = Deadline(owner: self, kind: 0)
+        deadline.arm(loop.deadlines(seconds: Self.pauseSeconds), now: loop.now)
+        pause = deadline
     }
 
     package override func expired(_ kind: UInt8) {
         pause = nil
         guard !isClosed else { return }
-        try? loop.addListener(self, descriptor: fd)
+        let next = Kernel.nextDescriptor(like: fd)
+        guard next >= 0, next < ceiling else {
+            refused(Kernel.tooManyDescriptors)
+            return waitForRoom()
+        }
+        do throws(SystemError) {
+            try loop.addListener(self, descriptor: fd)
+        } catch {
+            // The kernel is short of memory, say: the listener must not be lost over that.
+            waitForRoom()
+        }
     }
 }
 

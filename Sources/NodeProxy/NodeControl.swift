@@ -87,6 +87,7 @@ final class NodeRounds {
     var isReplaced = false
     /// Whether the pods leave because the daemon ends.
     private var isEnding = false
+    private var memory = MemoryReturn()
 
     init(_ node: Node, _ watch: FolderWatch?) {
         self.node = node
@@ -139,6 +140,9 @@ final class NodeRounds {
         }
         checkIdentities(wall)
         publish(wall)
+        if let resident = Kernel.residentMemory(), memory.isDue(resident: resident, now: Kernel.monotonicNow()) {
+            Kernel.returnFreeMemory()
+        }
         if isFrozen { return 100 }
         if settling { return ControlThread.settlingTime(isNoticed: isNoticed) }
         let now = Kernel.monotonicNow()

@@ -10,6 +10,9 @@ final class NodeCounters: Sendable {
     /// Endpoints set aside after a failure.
     let setAside = Atomic<UInt64>(0)
 
+    /// Times a listener stopped accepting for a moment because descriptors or memory were short.
+    let acceptPauses = Atomic<UInt64>(0)
+
     /// Adds one.
     static func count(_ counter: borrowing Atomic<UInt64>) {
         counter.wrappingAdd(1, ordering: .relaxed)
@@ -27,6 +30,10 @@ final class NodeCounters: Sendable {
             Metric(
                 "ztun_endpoints_set_aside", .counter,
                 help: "Times an endpoint was set aside because a connection to it failed", value: value(setAside)),
+            Metric(
+                "ztun_accept_pauses", .counter,
+                help: "Times a listener stopped accepting for a moment for want of descriptors or memory",
+                value: value(acceptPauses)),
         ]
     }
 

@@ -48,8 +48,11 @@ final class PodSite: TunnelDialer {
                         descriptor: descriptor, loop: worker.loop,
                         accept: { [unowned self] socket, peer in take(self)(socket, peer) },
                         refused: { [unowned self] code in
-                            self.worker.report(
-                                .warn, "accepting pauses for pod \(location.pod): \(Kernel.errnoName(code))")
+                            NodeCounters.count(worker.services.counters.acceptPauses)
+                            worker.report(
+                                .warn,
+                                "accepting pauses for pod \(location.pod): \(Kernel.errnoName(code)): raise this process's "
+                                    + "limit of open files, or see who uses it up with `ztun connections`")
                         }))
             } catch {
                 stopAccepting()

@@ -36,6 +36,7 @@ final class WaypointRounds {
     private var faults: [String: String] = [:]
     /// Tells when files change; nil where only polling sees it.
     private let watch: FolderWatch?
+    private var memory = MemoryReturn()
 
     init(_ waypoint: Waypoint, _ watch: FolderWatch?) {
         self.waypoint = waypoint
@@ -71,6 +72,9 @@ final class WaypointRounds {
         identities.keep(exactly: Set(workload.map { [$0.identity] } ?? []))
         identities.check(now: wall / 1_000_000_000, random: { Double.random(in: -1...1) })
         publish(wall, isKnown: workload != nil)
+        if let resident = Kernel.residentMemory(), memory.isDue(resident: resident, now: Kernel.monotonicNow()) {
+            Kernel.returnFreeMemory()
+        }
         return settling ? ControlThread.settlingTime(isNoticed: isNoticed) : nil
     }
 

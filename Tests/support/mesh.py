@@ -14,11 +14,11 @@ from .waiting import wait_for
 class Program(Daemon):
     """One of ours, in a network namespace, with its own addresses there."""
 
-    def __init__(self, name, namespace, folder, label, program_name, *arguments, ready=True):
+    def __init__(self, name, namespace, folder, label, program_name, *arguments, ready=True, under=(), env=None):
         self.namespace = namespace
         self.run_dir = pathlib.Path(folder) / f"run-{label}"
-        command = netns.enter(namespace, program(program_name), "run", "--run-dir", self.run_dir, *arguments)
-        super().__init__(name, command, pathlib.Path(folder) / f"{program_name}-{label}.log")
+        command = netns.enter(namespace, *under, program(program_name), "run", "--run-dir", self.run_dir, *arguments)
+        super().__init__(name, command, pathlib.Path(folder) / f"{program_name}-{label}.log", env)
         if ready:
             try:
                 wait_for(self.is_ready, f"{self.name} is ready", 15)
@@ -68,9 +68,10 @@ class Program(Daemon):
 class NodeDaemon(Program):
     """`ztund run` in a node's namespace."""
 
-    def __init__(self, node, folder, arguments, ready=True):
+    def __init__(self, node, folder, arguments, ready=True, **more):
         self.node = node
-        super().__init__(f"ztund on {node.name}", node.netns, folder, node.name, "ztund", *arguments, ready=ready)
+        super().__init__(
+            f"ztund on {node.name}", node.netns, folder, node.name, "ztund", *arguments, ready=ready, **more)
 
     def pod_status(self, pod):
         """The status entry of one pod, or None."""
@@ -116,11 +117,12 @@ class Mesh:
         """Where the certificates of `pods` come from: here the embedded authority, shared by all daemons."""
         return ["--ca-dir", self.ca_dir]
 
-    def start_ztund(self, node, pods, *more, ready=True, state=None):
+    def start_ztund(self, node, pods, *more, ready=True, state=None, under=(), env=None):
+        """`under` is a program that replaces itself by ours, such as prlimit; `env` adds to the environment."""
         arguments = ["--state", state or self.state_path, *self.identity_arguments(pods)]
         for pod in pods:
             arguments += ["--pod", pod.enrolment]
-        daemon = NodeDaemon(node, self.folder, [*arguments, *more], ready)
+        daemon = NodeDaemon(node, self.folder, [*arguments, *more], ready, under=under, env=env)
         self.daemons[node.name] = daemon
         self.stack.callback(daemon.stop)
         return daemon

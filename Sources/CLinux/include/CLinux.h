@@ -68,6 +68,13 @@ int zt_setns_net(int fd);
 int zt_identity(int fd, uint64_t *device, uint64_t *inode);
 int zt_is_net_namespace(int fd);
 int zt_raise_descriptor_limit(void);
+// The soft limit of descriptors, at most INT_MAX, or -errno.
+int zt_descriptor_limit(void);
+// The number that the next descriptor would have; duplicates and closes `fd` to find it. -errno when there is none.
+int zt_next_descriptor(int fd);
+// Bytes, or -errno.
+long zt_resident_memory(void);
+void zt_return_free_memory(void);
 int zt_block_sigpipe(void);
 // Names the calling thread; the kernel keeps 15 bytes.
 void zt_set_thread_name(const char *name);

@@ -1,0 +1,175 @@
+"""Rows 72 and 77: more connections than the process has descriptors, and many that do nothing."""
+import contextlib
+import socket
+
+import pytest
+
+from support import netns
+from support.hbone import Client, client_context
+from support.standing import Standing, processor_seconds
+from support.waiting import wait_for
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def narrow(bare):
+    """Both nodes with room for 256 descriptors."""
+    few = ["prlimit", "--nofile=256:256", "--"]
+    bare.start_first(under=few)
+    bare.start_second(under=few)
+    return bare
+
+
+def open_many(pod, address, port, count):
+    """As many connections as come up; the kernel's queue takes some that nobody accepts."""
+    connections = []
+    with netns.inside(pod.netns):
+        for _ in range(count):
+            connection = socket.socket()
+            connection.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                connection.connect((address, port))
+            connections.append(connection)
+    return connections
+
+
+def still_pausing(daemon, probe):
+    """The daemon is full and says so; processor time over two seconds of that."""
+    daemon.wait_for_line("accepting pauses", seconds=30)
+    before, seen = processor_seconds(daemon.pid), len(probe.times)
+    wait_for(lambda: len(probe.times) >= seen + 30, "the open connection goes on while the process is full", 30)
+    begin = probe.times[seen:]
+    return (processor_seconds(daemon.pid) - before) / max(sum(begin) + probe.every * len(begin), 0.1)
+
+
+@pytest.mark.parametrize("way", ["strangers-at-the-tunnel-port", "a-pod-that-opens-many"])
+def test_row_72_descriptor_exhaustion(narrow, way):
+    """Accepting pauses, nothing spins, what is open goes on, and room that comes back is used at once."""
+    mesh, world = narrow, narrow.world
+    if way == "a-pod-that-opens-many":
+        daemon, flood = mesh.one, (world.client, world.plain.ipv4, 7000)
+    else:
+        daemon, flood = mesh.two, (world.outsider, world.server.ipv4, 15008)
+    # Only what was open before the flood is promised to live; new connections have to wait.
+    with mesh.probe(opens=False) as probe:
+        standing = Standing(daemon)
+        connections = open_many(*flood, 1000)
+        try:
+            share = still_pausing(daemon, probe)
+            assert share < 0.25, f"{share:.0%} of a processor while it can do nothing"
+            assert daemon.descriptors() < 256, "some are kept for what is already here"
+            assert len(daemon.lines("accepting pauses")) < 40, "a line a second for each pod and listener"
+            assert daemon.get(15021, "/healthz/ready")[0] == 200, "the kubelet still gets its answer"
+            assert daemon.status()["pods"], "and so does the operator"
+        finally:
+            for connection in connections:
+                connection.close()
+        wait_for(
+            lambda: world.client.curl(f"http://{world.server.ipv4}:8080/").returncode == 0,
+            "it accepts again by itself", 60, 0.2)
+    standing.back(spare=8)
+
+
+def test_row_72_dials_have_descriptors_left(narrow):
+    """Accepting stops before the last descriptor is gone: a stream in a tunnel that stands still reaches its application."""
+    mesh, world = narrow, narrow.world
+    with mesh.stranger() as peer:
+        status, stream, _ = peer.connect(f"{world.server.ipv4}:7000")
+        assert status == 200
+        connections = open_many(world.outsider, world.other.ipv4, 15008, 1000)
+        try:
+            mesh.two.wait_for_line("accepting pauses", seconds=30)
+            for _ in range(5):
+                status, stream, _ = peer.connect(f"{world.server.ipv4}:7000")
+                assert status == 200
+                peer.send(stream, b"still there")
+                assert peer.receive(stream, 11) == b"still there"
+        finally:
+            for connection in connections:
+                connection.close()
+
+
+def idle_tunnels(mesh, count):
+    """Connections with TLS and HTTP/2 that do nothing more."""
+    chain, key = mesh.leaf("client", mesh.world.client.identity)
+    context = client_context(mesh.authority, chain, key)
+    return [
+        Client(mesh.world.outsider.connect(mesh.world.server.ipv4, 15008), context, 30) for _ in range(count)]
+
+
+def flood_of_idle_tunnels(mesh, count, limit_kib):
+    daemon = mesh.two
+    before = daemon.memory_kib()
+    with mesh.probe():
+        clients = idle_tunnels(mesh, count)
+        try:
+            wait_for(
+                lambda: sum(worker["tunnels"] for worker in daemon.status()["workers"]) >= count, "all are served", 60)
+            each = []
+
+            def is_small():
+                # What the handshakes needed goes back to the kernel within seconds.
+                each.append((daemon.memory_kib() - before) / count)
+                assert each[-1] < limit_kib
+                return True
+
+            wait_for(is_small, f"less than {limit_kib} KiB for each of {count} idle tunnels", 40, 0.5)
+            print(f"{each[0]:.1f} KiB, then {each[-1]:.1f} KiB for each of {count} idle tunnels")
+        finally:
+            for client in clients:
+                client.socket.close()
+
+
+def test_row_77_idle_tunnels(harmless):
+    flood_of_idle_tunnels(harmless, 300, 32)
+
+
+@pytest.mark.slow
+def test_row_77_ten_thousand_idle_tunnels(mesh):
+    """The bound is loose; docs/benchmarks.md has the figure of a release build."""
+    standing = Standing(mesh.two)
+    flood_of_idle_tunnels(mesh, 10_000, 24)
+    standing.back(memory_kib=64 * 1024, growth_kib=None)
+
+
+def slow_handshakes(mesh, count):
+    """Row 40: each sends one byte of a ClientHello a second; all are let go at the deadline of ten seconds."""
+    world = mesh.world
+    connections = open_many(world.outsider, world.server.ipv4, 15008, count)
+    try:
+        sent = 0
+
+        def all_are_let_go():
+            nonlocal sent
+            for connection in list(connections):
+                try:
+                    connection.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[sent % 11 : sent % 11 + 1])
+                    if connection.recv(10) == b"":
+                        connections.remove(connection)
+                        connection.close()
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    connections.remove(connection)
+                    connection.close()
+            sent += 1
+            return not connections
+
+        wait_for(all_are_let_go, f"all {count} are let go", 40 + count / 50, 1)
+        assert sent >= 8, "not at once: a slow peer has its ten seconds"
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def test_row_40_slow_handshakes(harmless):
+    with harmless.probe():
+        slow_handshakes(harmless, 300)
+    assert len(harmless.two.lines("tls_timeout")) <= 60, "one line a second for one cause and address"
+
+
+@pytest.mark.slow
+def test_row_40_two_thousand_slow_handshakes(harmless):
+    with harmless.probe():
+        slow_handshakes(harmless, 2000)
