@@ -20,6 +20,9 @@ package final class FolderWatch: Sendable {
         var names: [Int32: Set<String>] = [:]
     }
 
+    /// Stands for every name in its folder (`manifests/*`).
+    static let everyName = "*"
+
     /// What a watched folder tells: files complete or in their place, links swapped, the folder itself going away.
     private static let events = UInt32(
         IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF
@@ -74,7 +77,8 @@ package final class FolderWatch: Sendable {
             let isOwn = length == 0 && event.mask & UInt32(IN_IGNORED) == 0
             let name = String(
                 decoding: records[(offset + headSize)..<(offset + headSize + length)].prefix { $0 != 0 }, as: UTF8.self)
-            if isOwn || names[event.wd]?.contains(name) == true { isTouched = true }
+            if isOwn { isTouched = true }
+            if let wanted = names[event.wd], wanted.contains(name) || wanted.contains(everyName) { isTouched = true }
             offset += headSize + length
         }
         return isTouched

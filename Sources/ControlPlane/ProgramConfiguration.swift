@@ -3,7 +3,10 @@ internal import TLS
 
 /// What both programs run with: complete and checked.
 package struct ProgramConfiguration: Hashable, Sendable {
+    /// The state file; empty where ``manifests`` is given.
     package let state: String
+    /// The folder of Kubernetes manifests.
+    package let manifests: String?
     package let runDirectory: String
     package let identitySource: IdentitySource
     /// File with certificate revocation lists; nil when revocation is nobody's business.
@@ -18,7 +21,10 @@ package struct ProgramConfiguration: Hashable, Sendable {
     package let poolMaxStreams: Int
 
     /// The files that are read again when they change.
-    package var watchedPaths: Set<String> { Set([state] + identitySource.watchedPaths + (crl.map { [$0] } ?? [])) }
+    package var watchedPaths: Set<String> {
+        let source = manifests.map { "\($0)/\(FolderWatch.everyName)" } ?? state
+        return Set([source] + identitySource.watchedPaths + (crl.map { [$0] } ?? []))
+    }
 
     package static let defaultRunDirectory = "/run/ztun"
     package static let defaultTrustDomain = "cluster.local"
@@ -34,10 +40,16 @@ package struct ProgramConfiguration: Hashable, Sendable {
         func fault(_ problem: String, _ hint: String) -> ConfigurationError {
             ConfigurationError(file: source, problem: problem, hint: hint)
         }
-        guard let state = options.state else {
-            throw fault("no state file is given", "give one with --state FILE, or 'state:' in the configuration file")
+        guard options.state == nil || options.manifests == nil else {
+            throw fault("a state file and a folder of manifests are both given", "give --state or --manifests")
         }
-        self.state = state
+        guard let path = options.state ?? options.manifests else {
+            throw fault(
+                "no state file is given",
+                "give one with --state FILE, or 'state:' in the configuration file, or --manifests DIR")
+        }
+        state = options.state == nil ? "" : path
+        manifests = options.manifests
         crl = options.crl
         let trustDomain = options.trustDomain ?? Self.defaultTrustDomain
         self.trustDomain = trustDomain

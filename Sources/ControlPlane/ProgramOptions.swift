@@ -4,6 +4,8 @@ package import MeshModel
 package struct ProgramOptions: Hashable, Sendable {
     /// The state file.
     package var state: String?
+    /// A folder of Kubernetes manifests, in place of ``state``.
+    package var manifests: String?
     package var runDirectory: String?
     /// Directory of the embedded authority; excludes ``roots`` and ``identities``.
     package var caDirectory: String?
@@ -26,13 +28,15 @@ package struct ProgramOptions: Hashable, Sendable {
     package init() {}
 
     static let keys = [
-        "state", "runDir", "caDir", "roots", "identities", "crl", "secretTTL", "trustDomain", "workers", "adminAddress",
+        "state", "manifests", "runDir", "caDir", "roots", "identities", "crl", "secretTTL", "trustDomain", "workers",
+        "adminAddress",
         "metricsAddress",
         "readinessAddress", "logFormat", "logLevel", "poolMaxStreams",
     ]
 
     init(_ fields: YAMLFields) throws(ConfigurationError) {
         state = try fields.path("state")
+        manifests = try fields.path("manifests")
         runDirectory = try fields.path("runDir")
         caDirectory = try fields.path("caDir")
         roots = try fields.path("roots")
@@ -72,7 +76,8 @@ package struct ProgramOptions: Hashable, Sendable {
     /// These options, with the gaps filled from others.
     package func over(_ others: ProgramOptions) -> ProgramOptions {
         var merged = self
-        merged.state = state ?? others.state
+        // Where the mesh is described is one decision.
+        if state == nil, manifests == nil { (merged.state, merged.manifests) = (others.state, others.manifests) }
         merged.runDirectory = runDirectory ?? others.runDirectory
         // Where identities come from is one decision: whoever says any of it says all of it.
         if caDirectory == nil, roots == nil, identities.isEmpty {

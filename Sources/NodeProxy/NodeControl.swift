@@ -75,7 +75,7 @@ final class NodeControl: Sendable {
 /// What the control thread does in each round. Confined to it by the lock of ``NodeControl``.
 final class NodeRounds {
     unowned let node: Node
-    private let state: StateSource
+    private let state: MeshSource
     private let identities: IdentityStore
     var pods: [String: PodCapture] = [:]
     let options: CaptureOptions
@@ -100,9 +100,16 @@ final class NodeRounds {
         options.keepAlive.interval = Int32(clamping: configuration.dataPath.keepaliveInterval)
         options.keepAlive.probes = Int32(clamping: configuration.dataPath.keepaliveRetries)
         self.options = options
-        state = StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {
-            [unowned node] state, _ in
-            node.adopt(state)
+        if let manifests = configuration.program.manifests {
+            let settings = configuration.kubernetesSettings
+            state = .manifests(
+                ManifestSource(path: manifests, settings: settings) { [unowned node] mesh, _ in node.adopt(mesh) })
+        } else {
+            state = .file(
+                StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {
+                    [unowned node] state, _ in
+                    node.adopt(state)
+                })
         }
         identities = IdentityStore(source: configuration.program.identitySource) {
             [unowned node] identity, credentials in
@@ -290,6 +297,13 @@ final class NodeRounds {
 }
 
 extension Node {
+    /// A new state from Kubernetes resources.
+    func adopt(_ mesh: CompiledMesh) {
+        var state = LocalState()
+        (state.workloads, state.services, state.policies) = (mesh.workloads, mesh.services, mesh.policies)
+        adopt(state)
+    }
+
     /// A new state from the source: the next snapshot, to every worker.
     func adopt(_ state: LocalState) {
         let snapshot = shared.withLock { shared in

@@ -30,7 +30,7 @@ final class WaypointControl: Sendable {
 /// What the control thread does in each round. Confined to it by the lock of ``WaypointControl``.
 final class WaypointRounds {
     private unowned let waypoint: Waypoint
-    private let state: StateSource
+    private let state: MeshSource
     private let routes: FileSource<HTTPRouteFile>?
     private let identities: IdentityStore
     private var faults: [String: String] = [:]
@@ -42,9 +42,18 @@ final class WaypointRounds {
         self.waypoint = waypoint
         self.watch = watch
         let configuration = waypoint.configuration
-        state = StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {
-            [unowned waypoint] state, _ in
-            waypoint.adopt(state)
+        if let manifests = configuration.program.manifests {
+            let settings = configuration.program.kubernetesSettings
+            state = .manifests(
+                ManifestSource(path: manifests, settings: settings) { [unowned waypoint] mesh, _ in
+                    waypoint.adopt(mesh)
+                })
+        } else {
+            state = .file(
+                StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {
+                    [unowned waypoint] state, _ in
+                    waypoint.adopt(state)
+                })
         }
         routes = configuration.routes.map { path in
             FileSource(
@@ -114,6 +123,13 @@ final class WaypointRounds {
 }
 
 extension Waypoint {
+    /// A new state from Kubernetes resources.
+    func adopt(_ mesh: CompiledMesh) {
+        var state = LocalState()
+        (state.workloads, state.services, state.policies) = (mesh.workloads, mesh.services, mesh.policies)
+        adopt(state)
+    }
+
     /// A new state from the source: the next snapshot, to every worker.
     func adopt(_ state: LocalState) {
         let snapshot = shared.withLock { shared in

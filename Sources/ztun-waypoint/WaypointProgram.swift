@@ -39,6 +39,11 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Workloads and services, in ztunnel's local format.", valueName: "file"))
     var state: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Folder of Kubernetes manifests, read again when they change; in place of --state.", valueName: "dir"))
+    var manifests: String?
+
     @Option(help: ArgumentHelp("HTTP routes; without it every service is its own backend.", valueName: "file"))
     var routes: String?
 
@@ -129,6 +134,7 @@ struct RunCommand: ParsableCommand {
         }
         options.address = try address.map { try socketAddress($0, "--address") }
         options.program.state = state
+        options.program.manifests = manifests
         options.program.runDirectory = runDir
         options.program.caDirectory = caDir
         options.program.roots = roots

@@ -39,6 +39,11 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Workloads, services and policies, in ztunnel's local format.", valueName: "file"))
     var state: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Folder of Kubernetes manifests, read again when they change; in place of --state.", valueName: "dir"))
+    var manifests: String?
+
     @Option(help: ArgumentHelp("A pod: NAMESPACE/NAME@/path/of/its/netns. May be repeated.", valueName: "pod"))
     var pod: [String] = []
 
@@ -117,7 +122,7 @@ struct RunCommand: ParsableCommand {
         do {
             var flags = try options()
             let environment = try EnvironmentOptions.ofProcess()
-            if flags.program.state == nil, let state = environment.inlineState {
+            if flags.program.state == nil, flags.program.manifests == nil, let state = environment.inlineState {
                 let directory = flags.program.runDirectory ?? ProgramConfiguration.defaultRunDirectory
                 flags.program.state = try InlineState.keep(state, in: directory)
             }
@@ -138,6 +143,7 @@ struct RunCommand: ParsableCommand {
     private func options() throws -> NodeOptions {
         var options = NodeOptions()
         options.program.state = state
+        options.program.manifests = manifests
         options.program.runDirectory = runDir
         options.program.caDirectory = caDir
         options.program.roots = roots

@@ -1,0 +1,12 @@
+package import MeshModel
+
+/// What Kubernetes resources amount to: the parts of the next ``MeshSnapshot``, and what is to be told of them.
+package struct CompiledMesh: Sendable {
+    package var workloads: [Workload] = []
+    package var services: [Service] = []
+    package var policies: [AuthorizationPolicy] = []
+    /// Errors first.
+    package var diagnostics: [ManifestDiagnostic] = []
+
+    package init() {}
+}
