@@ -5,17 +5,17 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 SWIFT ?= swift
-SOURCES := Package.swift Sources Tests
+SOURCES := Package.swift Sources Tests Benchmarks/core
 PROGRAMS := ztund ztun-waypoint ztun
 RELEASE := .build/release
 VENV := .build/venv
 PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
 export ZTUN_BIN ?= $(CURDIR)/$(RELEASE)
 
-.PHONY: help setup build demo test check bench format lint clean
+.PHONY: help setup build demo test check bench bench-core gate baseline format lint clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: system packages (apt-get) and a Python environment in .build/venv
 	@scripts/setup.sh
@@ -34,6 +34,7 @@ format: ## rewrite the Swift sources in the house style
 
 test: setup lint build ## everything a change must pass, in under half an hour; the last line is the summary
 	@$(SWIFT) test --parallel
+	@$(MAKE) --no-print-directory gate
 	@$(PYTEST) Tests -m 'not slow' -n 3 --dist loadfile
 
 check: setup build ## the slower tests: bulk checksums, long runs, leak hunts
@@ -41,6 +42,19 @@ check: setup build ## the slower tests: bulk checksums, long runs, leak hunts
 
 bench: build ## ours beside Envoy on this machine, as Benchmarks/peer/README.md describes (needs root)
 	@ZTUN_BENCH_PYTHON=$(CURDIR)/$(VENV)/bin/python Benchmarks/peer/run.sh $(BENCH)
+
+bench-core: .build/release/ztun-bench ## nanoseconds per decision, parser and snapshot update, each held to a limit
+	@$(RELEASE)/ztun-bench time
+
+gate: .build/release/ztun-bench ## instructions and allocations per operation against Benchmarks/core/baseline.json
+	@Benchmarks/core/gate.py
+
+baseline: .build/release/ztun-bench ## accept what the operations cost now: rewrites Benchmarks/core/baseline.json
+	@Benchmarks/core/gate.py --update
+
+.PHONY: .build/release/ztun-bench
+.build/release/ztun-bench: setup
+	@$(SWIFT) build -c release --static-swift-stdlib --product ztun-bench
 
 clean: ## remove everything that was built
 	@rm -rf .build

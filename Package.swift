@@ -77,6 +77,12 @@ let package = Package(
         program(
             "ztun-waypoint", ["WaypointProxy", "ControlPlane", "AdminServer", "Telemetry", "MeshModel", "StatusModel"]),
         program("ztun", ["StatusModel", "MeshModel"]),
+        // What Benchmarks/core/gate.py counts instructions of; not shipped.
+        .executableTarget(
+            name: "ztun-bench",
+            dependencies: [
+                "ControlPlane", "HBONE", "HTTP1", "HTTP2", "TLS", "EventLoop", "RoutingCore", "MeshModel",
+            ], path: "Benchmarks/core", exclude: ["README.md", "gate.py", "baseline.json"], swiftSettings: strict),
         tests("MeshModelTests", ["MeshModel"]),
         tests("TelemetryTests", ["Telemetry", "StatusModel", "MeshModel"]),
         tests("RoutingCoreTests", ["RoutingCore", "MeshModel", "Telemetry", collections]),
