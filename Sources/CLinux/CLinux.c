@@ -403,6 +403,14 @@ int zt_wait_readable(int fd, int milliseconds) {
     return r < 0 && errno != EINTR ? -errno : r > 0;
 }
 
+int zt_wait_any(const int *descriptors, int count, int milliseconds) {
+    struct pollfd entries[64];
+    int n = count < 64 ? count : 64;
+    for (int i = 0; i < n; i++) entries[i] = (struct pollfd){.fd = descriptors[i], .events = POLLIN};
+    int r = poll(entries, (nfds_t)n, milliseconds);
+    return r > 0 && n > 0 && entries[0].revents != 0;
+}
+
 const char *zt_errno_name(int error) {
     const char *name = strerrorname_np(error);
     return name ? name : "EUNKNOWN";

@@ -1,4 +1,4 @@
-internal import EventLoop
+package import EventLoop
 
 extension PodCapture {
     /// What the next ztund needs to go on with this pod, and the numbers of its listeners; nil unless it is enrolled.
@@ -17,7 +17,7 @@ extension PodCapture {
     ///
     /// - Throws: ``CaptureFailure`` when the path no longer leads to the namespace that the listeners are in.
     package convenience init(
-        adopting pod: PodInheritance, _ listeners: PodListeners, options: CaptureOptions, now: UInt64
+        adopting pod: PodInheritance, _ listeners: DescriptorBundle, options: CaptureOptions, now: UInt64
     ) throws(CaptureFailure) {
         let namespace = try NetworkNamespace(path: pod.path)
         guard namespace.identity == NetworkNamespace.Identity(device: pod.device, inode: pod.inode) else {
@@ -37,7 +37,7 @@ extension PodCapture {
 }
 
 extension PodSockets {
-    /// The listeners' numbers, in the order of ``PodListeners``.
+    /// The listeners' numbers, as ``PodCapture/init(adopting:_:options:now:)`` takes them.
     package var listeners: [Int32] { [outbound.number, inbound.number, tunnel.number] }
 
     /// Closes our copies of the listeners; their numbers stay taken until this object goes.

@@ -40,11 +40,12 @@ package final class PodSockets: Sendable {
 
     /// Takes over listeners that another ztund opened in the namespace.
     ///
-    /// - Throws: ``CaptureFailure`` when they were taken before.
-    init(adopting listeners: PodListeners, in namespace: NetworkNamespace, acceptsIPv6: Bool, keepAlive: KeepAlive)
+    /// - Throws: ``CaptureFailure`` when they are not three, or were taken before.
+    init(adopting listeners: DescriptorBundle, in namespace: NetworkNamespace, acceptsIPv6: Bool, keepAlive: KeepAlive)
         throws(CaptureFailure)
     {
-        guard let numbers = listeners.take() else { throw CaptureFailure("its listeners were taken before") }
+        guard listeners.open.count == 3 else { throw CaptureFailure("its listeners are not the three that are known") }
+        let numbers = listeners.take()
         Self.remember(numbers[0])
         self.acceptsIPv6 = acceptsIPv6
         ephemeralPorts = PodSettings.ephemeralPorts(of: namespace)

@@ -78,9 +78,12 @@ package final class DescriptorListener: Sendable {
         descriptor = Descriptor(owning: try SystemError.check("bind", zt_packet_listen(path, 0o600)))
     }
 
-    /// Waits for a connection; nil when none came in the time.
-    package func accept(within milliseconds: Int32, limit: Int32) -> DescriptorChannel? {
-        guard zt_wait_readable(descriptor.number, milliseconds) == 1 else { return nil }
+    /// Waits for a connection; nil when none came in the time, or before one of the channels had something to say.
+    package func accept(within milliseconds: Int32, limit: Int32, orUntil channels: [DescriptorChannel] = [])
+        -> DescriptorChannel?
+    {
+        let numbers = [descriptor.number] + channels.map(\.number)
+        guard zt_wait_any(numbers, Int32(numbers.count), milliseconds) == 1 else { return nil }
         let number = zt_packet_accept(descriptor.number)
         return number < 0 ? nil : DescriptorChannel(Descriptor(owning: number), limit: limit)
     }

@@ -34,6 +34,26 @@ package final class PlainRelay {
             relay?.pump()
         }
 
+        /// What its socket has yet to be given.
+        var waiting: [UInt8] {
+            guard let start = backlog.start else { return [] }
+            return Array(UnsafeRawBufferPointer(start: start, count: backlog.count))
+        }
+
+        var part: PlainRelayParts.Side {
+            PlainRelayParts.Side(
+                bytesRead: bytesRead, sourceEnded: sourceEnded, isShutdown: isShutdown, waiting: backlog.count)
+        }
+
+        func resume(_ part: PlainRelayParts.Side, _ waiting: ArraySlice<UInt8>) {
+            bytesRead = part.bytesRead
+            sourceEnded = part.sourceEnded
+            isShutdown = part.isShutdown
+            waiting.withUnsafeBytes { bytes in
+                if let base = bytes.baseAddress { backlog.append(base, bytes.count) }
+            }
+        }
+
         override func expired(_ kind: UInt8) {
             relay?.connectTimedOut()
         }
@@ -74,6 +94,60 @@ package final class PlainRelay {
         let deadline = Deadline(owner: self.upstream, kind: 0)
         deadline.arm(loop.deadlines(seconds: TunnelConnection.stepLimit), now: loop.now)
         self.deadline = deadline
+    }
+
+    /// Goes on where another relay, perhaps of another process, was taken apart.
+    ///
+    /// - Throws: `SystemError` when the loop refuses the sockets; both are reset then.
+    package init(
+        resuming parts: PlainRelayParts, loop: EventLoop, buffers: TunnelBuffers, owner: any RelayOwner
+    ) throws(SystemError) {
+        self.loop = loop
+        self.buffers = buffers
+        self.owner = owner
+        let numbers = parts.sockets.take()
+        guard numbers.count == 2 else { throw SystemError("take", 9) }
+        downstream = Side(Descriptor(owning: numbers[0]))
+        upstream = Side(Descriptor(owning: numbers[1]))
+        isConnecting = false
+        downstream.resume(parts.downstream, parts.bytes.prefix(parts.downstream.waiting))
+        upstream.resume(parts.upstream, parts.bytes.dropFirst(parts.downstream.waiting))
+        do throws(SystemError) {
+            // Registering tells at once what became ready meanwhile.
+            try loop.add(downstream, descriptor: downstream.fd)
+            try loop.add(upstream, descriptor: upstream.fd)
+        } catch {
+            for side in [downstream, upstream] {
+                Kernel.resetOnClose(side.fd)
+                loop.remove(side, descriptor: side.fd)
+            }
+            throw error
+        }
+        downstream.relay = self
+        upstream.relay = self
+        keepAlive = self
+        loop.mark(downstream)
+    }
+
+    /// Stops, and gives away both sockets and what was not delivered; nil while a connect is under way, and when it is over.
+    /// Its owner hears nothing more.
+    package func takeApart() -> PlainRelayParts? {
+        guard !isConnecting, owner != nil, let down = downstream.descriptor.take(),
+            let up = upstream.descriptor.take()
+        else { return nil }
+        let bytes = downstream.waiting + upstream.waiting
+        let sockets = DescriptorBundle(owning: [down.release(), up.release()])
+        let parts = PlainRelayParts(
+            downstream: downstream.part, upstream: upstream.part, bytes: bytes, sockets: sockets)
+        owner = nil
+        deadline = nil
+        for side in [downstream, upstream] {
+            loop.remove(side, descriptor: side.fd)
+            side.relay = nil
+            side.backlog.removeAll()
+        }
+        keepAlive = nil
+        return parts
     }
 
     /// Bytes so far: from downstream, to downstream.

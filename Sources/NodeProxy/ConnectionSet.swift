@@ -1,5 +1,6 @@
 internal import AdminServer
 internal import HBONE
+internal import MeshModel
 
 /// An application connection that can be cut: element of a ``ConnectionSet``.
 class SiteConnection {
@@ -7,6 +8,12 @@ class SiteConnection {
 
     /// Ends it now, with RST towards the application.
     func cut(_ failure: TunnelFailure) {}
+
+    /// Asks policy again about a connection into the pod; cuts it when it is no longer allowed.
+    func review(_ snapshot: MeshSnapshot, workload: Workload?) {}
+
+    /// Takes it apart for another ztund and forgets it; nil for one that has to stay.
+    func handOver() -> InheritedRelay? { nil }
 
     /// Adds what it has moved so far to the metrics.
     func countBytes() {}

@@ -26,6 +26,8 @@ enum HandoverMessage: Codable, Sendable {
     case taken
     /// The old one, now and then: what it still carries.
     case report(GenerationStatus)
+    /// A connection without a tunnel, with its two sockets; behind the JSON what each has yet to be given.
+    case relay(RelayInheritance)
     /// A pod left the mesh: cut what the old one carries for it.
     case podRemoved(String)
 

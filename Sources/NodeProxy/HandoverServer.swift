@@ -3,6 +3,7 @@ internal import Capture
 internal import ControlPlane
 internal import EventLoop
 internal import Glibc
+internal import HBONE
 internal import StatusModel
 internal import Telemetry
 
@@ -72,7 +73,8 @@ final class HandoverServer: Sendable {
         var reportedAt: UInt64 = 0
         while !state.withLock({ $0.isStopping }) {
             if let listener = state.withLock({ $0.listener }) {
-                if let channel = listener.accept(within: 200, limit: HandoverMessage.patience) {
+                let links = state.withLock { $0.links.map(\.channel) }
+                if let channel = listener.accept(within: 200, limit: HandoverMessage.patience, orUntil: links) {
                     handOver(to: HandoverChannel(channel: channel))
                 }
                 hearPredecessors()
@@ -186,12 +188,40 @@ final class HandoverServer: Sendable {
             do throws(HandoverChannel.Fault) {
                 for pod in removals { try link.send(.podRemoved(pod)) }
                 while link.channel.waitReadable(milliseconds: 0) {
-                    guard case .report(let report) = try link.receive().message else { continue }
-                    state.withLock { $0.reports[report.generation] = report }
+                    let received = try link.receive()
+                    switch received.message {
+                    case .report(let report): state.withLock { $0.reports[report.generation] = report }
+                    case .relay(let relay): adopt(relay, received)
+                    default: break
+                    }
                 }
             } catch {
                 forget(link)
             }
+        }
+    }
+
+    private func adopt(_ relay: RelayInheritance, _ received: HandoverChannel.Received) {
+        let parts = PlainRelayParts(
+            downstream: relay.downstream, upstream: relay.upstream, bytes: Array(received.bytes),
+            sockets: DescriptorBundle(received.descriptors))
+        guard let parts else { return say(.warn, "a connection came in pieces that do not fit; it is lost") }
+        let worker = Int(truncatingIfNeeded: relay.acceptedAt) % node.mailboxes.count
+        node.mailboxes[worker].post(.resume(InheritedRelay(relay: relay, parts: parts)))
+    }
+
+    /// Gives what goes on without a tunnel to the successor; what it does not take goes on here.
+    private func giveRelays(to successor: HandoverChannel) throws(HandoverChannel.Fault) {
+        let relays = node.takeRelays()
+        for (index, inherited) in relays.enumerated() {
+            do throws(HandoverChannel.Fault) {
+                try successor.send(
+                    .relay(inherited.relay), descriptors: inherited.parts.sockets.open, bytes: inherited.parts.bytes)
+            } catch {
+                for rest in relays[index...] { node.mailboxes[index % node.mailboxes.count].post(.resume(rest)) }
+                throw error
+            }
+            for number in inherited.parts.sockets.take() { _ = Descriptor(owning: number) }
         }
     }
 
@@ -205,6 +235,7 @@ final class HandoverServer: Sendable {
 
     private func hearSuccessor(_ successor: HandoverChannel) {
         do throws(HandoverChannel.Fault) {
+            try giveRelays(to: successor)
             _ = successor.channel.waitReadable(milliseconds: 200)
             while successor.channel.waitReadable(milliseconds: 0) {
                 if case .podRemoved(let pod) = try successor.receive().message { control.forget(pod) }

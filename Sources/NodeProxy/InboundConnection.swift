@@ -37,7 +37,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
 
     /// Asks policy again with the pod's workload of now; cuts the connection when it is no longer allowed, or when the
     /// pod is no longer known: policy could not be asked about it any more.
-    func review(_ snapshot: MeshSnapshot, workload: Workload?) {
+    override func review(_ snapshot: MeshSnapshot, workload: Workload?) {
         guard let workload else {
             return cut(TunnelFailure(.podRemoved, "connection closed: the pod is no longer in the state"))
         }
@@ -200,6 +200,13 @@ final class InboundConnection: SiteConnection, RelayOwner {
         } catch {
             end(nil, TunnelFailure(.connectFailed, "connection failed: \(error)"))
         }
+    }
+
+    override func handOver() -> InheritedRelay? {
+        guard let parts = plain?.takeApart() else { return nil }
+        isOver = true
+        plain = nil
+        return site.handedOver(&record, self, target: request.target.destination, parts)
     }
 
     override func countBytes() {

@@ -39,6 +39,15 @@ extension Node {
         raise?()
     }
 
+    /// Stops all connections that go on without a tunnel, for another ztund to go on with.
+    func takeRelays() -> [InheritedRelay] {
+        let taken = Lock((answers: 0, relays: [InheritedRelay]()))
+        tell(.handOverRelays { relays in taken.withLock { $0 = ($0.answers + 1, $0.relays + relays) } })
+        // A worker that hangs has its connections stand still anyway: nothing that it still gives may be lost.
+        while taken.withLock({ $0.answers }) < mailboxes.count { Kernel.pause(milliseconds: 1) }
+        return taken.withLock { $0.relays }
+    }
+
     /// The one that replaced us has ended without a successor of its own.
     func successorEnded() {
         shared.withLock { $0.successorEnded = true }

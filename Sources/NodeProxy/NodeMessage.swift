@@ -1,11 +1,11 @@
-package import AdminServer
-package import Capture
-package import MeshModel
+internal import AdminServer
+internal import Capture
+internal import MeshModel
 internal import RoutingCore
-package import TLS
+internal import TLS
 
 /// What a worker is told by other threads, through its mailbox.
-package enum NodeMessage: Sendable {
+enum NodeMessage: Sendable {
     /// A new state of the mesh.
     case snapshot(MeshSnapshot)
     /// New TLS contexts of an identity; nil when it has no valid certificate.
@@ -28,6 +28,10 @@ package enum NodeMessage: Sendable {
     case inspect(WorkerQuestion, @Sendable (WorkerAnswer) -> Void)
     /// Take no new work; finish what runs.
     case drain
+    /// Take apart what goes on without a tunnel, for another ztund.
+    case handOverRelays(@Sendable ([InheritedRelay]) -> Void)
+    /// Go on with a connection that another ztund accepted.
+    case resume(InheritedRelay)
     /// Another ztund serves these pods too: accept nothing more in them.
     case yield(Set<String>)
     /// Tell how much is still to end.
@@ -39,11 +43,11 @@ package enum NodeMessage: Sendable {
 }
 
 /// The TLS contexts of one identity, both roles.
-package struct IdentityContexts: Sendable {
-    package let client: TLSContext
-    package let server: TLSContext
+struct IdentityContexts: Sendable {
+    let client: TLSContext
+    let server: TLSContext
 
-    package init(_ credentials: TLSCredentials, revocations: RevocationList? = nil) throws(TLSFailure) {
+    init(_ credentials: TLSCredentials, revocations: RevocationList? = nil) throws(TLSFailure) {
         client = try TLSContext(credentials, role: .client, revocations: revocations)
         server = try TLSContext(credentials, role: .server, revocations: revocations)
     }
@@ -52,7 +56,7 @@ package struct IdentityContexts: Sendable {
 /// An outbound connection on its way from the worker that accepted it to the one that owns its tunnels.
 ///
 /// Owns the descriptor: whoever takes the message closes it.
-package struct OutboundHandover: Sendable {
+struct OutboundHandover: Sendable {
     /// `namespace/name` of the pod.
     let pod: String
     let descriptor: Int32

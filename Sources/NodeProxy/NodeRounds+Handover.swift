@@ -4,7 +4,7 @@ internal import Telemetry
 
 extension NodeRounds {
     /// Takes over the pods of another ztund, with certificates at hand before the first connection comes.
-    func adopt(_ adopted: [(pod: PodInheritance, listeners: PodListeners)], pending: [PodLocation]) {
+    func adopt(_ adopted: [(pod: PodInheritance, listeners: DescriptorBundle)], pending: [PodLocation]) {
         let now = Kernel.monotonicNow()
         for (pod, listeners) in adopted {
             // A pod that we were told to find elsewhere is another one.

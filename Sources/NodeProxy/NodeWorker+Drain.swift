@@ -24,6 +24,12 @@ extension NodeWorker {
         for site in self.pods.values where pods.contains(site.location.pod) { site.stopAccepting() }
     }
 
+    /// Goes on with a connection of another ztund, or resets it when its pod is unknown here.
+    func resume(_ inherited: InheritedRelay) {
+        guard let site = pods[inherited.relay.pod], !site.isClosed else { return inherited.parts.reset() }
+        InheritedConnection.resume(inherited, site: site)
+    }
+
     /// What is still to end before the process may: connections, arrivals that wait, lookups, peers' tunnels.
     var unfinished: Int {
         pods.values.reduce(lookups.count) { $0 + $1.connections.count + $1.waiting.count + $1.tunnels.count }

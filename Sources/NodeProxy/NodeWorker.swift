@@ -67,6 +67,8 @@ final class NodeWorker {
         case .ask(let reply): reply(answer(WorkerQuestion()))
         case .inspect(let question, let reply): reply(answer(question))
         case .drain: drain()
+        case .handOverRelays(let reply): reply(pods.values.flatMap { $0.handOverRelays() })
+        case .resume(let inherited): resume(inherited)
         case .yield(let pods): yield(pods)
         case .count(let reply): reply(unfinished)
         case .cutAll: cutAll()

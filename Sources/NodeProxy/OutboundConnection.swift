@@ -184,6 +184,13 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         relayRefused(failure)
     }
 
+    override func handOver() -> InheritedRelay? {
+        guard let parts = plain?.takeApart() else { return nil }
+        isOver = true
+        plain = nil
+        return site.handedOver(&record, self, target: destination, parts)
+    }
+
     override func countBytes() {
         guard let bytes = relay?.bytes ?? plain?.bytes else { return }
         site.worker.count(&record, fromSocket: bytes.fromSocket, toSocket: bytes.toSocket)

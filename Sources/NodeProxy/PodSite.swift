@@ -78,8 +78,7 @@ final class PodSite: TunnelDialer {
     /// Cuts the inbound connections that the current state no longer allows.
     func reviewInbound() {
         connections.forEach { connection in
-            guard let inbound = connection as? InboundConnection else { return }
-            inbound.review(worker.snapshot, workload: workload)
+            connection.review(worker.snapshot, workload: workload)
         }
     }
 

@@ -20,7 +20,7 @@ final class Succession {
     let pid: Int32
     /// Its place in the row.
     let generation: Int
-    private(set) var pods: [(pod: PodInheritance, listeners: PodListeners)] = []
+    private(set) var pods: [(pod: PodInheritance, listeners: DescriptorBundle)] = []
     /// Pods that the old one knows and has not enrolled.
     private(set) var pending: [PodLocation] = []
     private(set) var listeners: [InheritedListener] = []
@@ -76,8 +76,7 @@ final class Succession {
                     links.append(
                         HandoverChannel(channel: DescriptorChannel(link, limit: HandoverMessage.patience)))
                 case .pod(let pod):
-                    guard let listeners = PodListeners(received.descriptors) else { throw .unreadable }
-                    pods.append((pod, listeners))
+                    pods.append((pod, DescriptorBundle(received.descriptors)))
                 case .pendingPod(let pod): pending.append(pod.location)
                 case .complete: return
                 case .refused(let reason): throw .refused(reason)

@@ -100,8 +100,10 @@ ssize_t zt_packet_receive(int fd, void *buffer, size_t capacity, int *descriptor
 int zt_unix_peer_pid(int fd, int *pid);
 // Makes a descriptor number mean nothing any more (/dev/null) without freeing the number.
 int zt_blank(int fd);
-// 1 when one of the descriptors is readable or at its end, 0 when the time is over.
+// 1 when the descriptor is readable or at its end, 0 when the time is over.
 int zt_wait_readable(int fd, int milliseconds);
+// Waits until any of them is; 1 when the first is, else 0. At most 64 are looked at.
+int zt_wait_any(const int *descriptors, int count, int milliseconds);
 
 // Errno names: "ECONNREFUSED".
 const char *zt_errno_name(int error);
