@@ -24,6 +24,9 @@ package struct DataPathOptions: Hashable, Sendable {
     package var frameSize = 1 << 20
     /// Seconds until a tunnel without streams is closed.
     package var poolReleaseSeconds: UInt64 = 300
+    /// Bytes that may wait in the process for slow readers, and for those of one pod.
+    package var memoryBudget = 256 << 20
+    package var podMemoryBudget = 64 << 20
 
     package init() {}
 }
@@ -158,6 +161,14 @@ extension DataPathSetting {
         .duration(
             "poolUnusedReleaseTimeout", "POOL_UNUSED_RELEASE_TIMEOUT", "5m", "when an unused tunnel is closed"
         ) { $1.poolReleaseSeconds = $0 },
+        .number(
+            "memoryBudget", "MEMORY_BUDGET", 1 << 20...1 << 40, "268435456",
+            "what may wait in the process for slow readers, in bytes"
+        ) { $1.memoryBudget = $0 },
+        .number(
+            "podMemoryBudget", "POD_MEMORY_BUDGET", 1 << 20...1 << 40, "67108864",
+            "the same for one pod, in bytes; never more than the process may hold"
+        ) { $1.podMemoryBudget = $0 },
     ]
 }
 

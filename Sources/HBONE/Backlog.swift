@@ -15,6 +15,8 @@ package struct Backlog: ~Copyable {
 
     package var count: Int { tail - head }
     package var isEmpty: Bool { tail == head }
+    /// The memory it holds, bytes.
+    package var heldBytes: Int { capacity }
     /// The first waiting byte; valid until the next mutation.
     package var start: UnsafeMutableRawPointer? { storage.map { $0 + head } }
 

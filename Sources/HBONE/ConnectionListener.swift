@@ -16,8 +16,8 @@ package final class ConnectionListener: EventHandler {
     private var isClosed = false
     /// Descriptors from this number on are kept for what has been accepted: dials, the admin surface, namespaces.
     private let ceiling: Int32
-    private static let acceptsPerTurn = 64
     private static let pauseSeconds = 0.2
+    private static let acceptsPerTurn = 16
 
     /// - Parameters:
     ///   - descriptor: a listening, non-blocking socket, which stays the caller's.
@@ -102,13 +102,14 @@ extension TunnelConnection {
     /// - Throws: `TunnelFailure` when it cannot be served; the socket is closed then.
     package static func serve(
         _ socket: consuming Descriptor, from remote: SocketAddress, context: TLSContext, trustDomain: String,
-        loop: EventLoop, buffers: TunnelBuffers, limits: HTTP2Limits = HTTP2Limits(), owner: any TunnelOwner
+        loop: EventLoop, buffers: TunnelBuffers, limits: HTTP2Limits = HTTP2Limits(), share: FairShare? = nil,
+        owner: any TunnelOwner
     ) throws(TunnelFailure) -> TunnelConnection {
         Kernel.setNoDelay(socket.number)
         let local = Kernel.localAddress(socket.number) ?? SocketAddress(.anyV6, 0)
         return try TunnelConnection(
             socket: socket, isConnected: true, role: .server, context: context,
             expectation: .trustDomain(trustDomain), local: local, remote: remote, loop: loop, buffers: buffers,
-            limits: limits, owner: owner)
+            limits: limits, share: share, owner: owner)
     }
 }

@@ -16,6 +16,7 @@ package final class PlainRelay {
         var sourceEnded = false
         var isShutdown = false
         var backlog = Backlog()
+        var charged = 0
         var bytesRead: UInt64 = 0
 
         init(_ socket: consuming Descriptor) {
@@ -61,6 +62,7 @@ package final class PlainRelay {
 
     unowned(unsafe) private let loop: EventLoop
     unowned(unsafe) private let buffers: TunnelBuffers
+    private let share: FairShare
     private let downstream: Side
     private let upstream: Side
     private var isConnecting = true
@@ -69,14 +71,19 @@ package final class PlainRelay {
     private var deadline: Deadline?
     private static let batchesPerTurn = 4
 
+    /// What it holds for slow readers, bytes.
+    package var keptBytes: Int { downstream.charged + upstream.charged }
+
     /// Takes over a connected socket (downstream) and one whose connect has begun (upstream).
     ///
+    /// - Parameter share: its pod's share of the worker.
     /// - Throws: `SystemError` when the loop refuses them.
     package init(
         downstream: consuming Descriptor, upstream: consuming Descriptor, loop: EventLoop, buffers: TunnelBuffers,
-        owner: any RelayOwner
+        share: FairShare, owner: any RelayOwner
     ) throws(SystemError) {
         self.loop = loop
+        self.share = share
         self.buffers = buffers
         self.owner = owner
         self.downstream = Side(downstream)
@@ -100,9 +107,11 @@ package final class PlainRelay {
     ///
     /// - Throws: `SystemError` when the loop refuses the sockets; both are reset then.
     package init(
-        resuming parts: PlainRelayParts, loop: EventLoop, buffers: TunnelBuffers, owner: any RelayOwner
+        resuming parts: PlainRelayParts, loop: EventLoop, buffers: TunnelBuffers, share: FairShare,
+        owner: any RelayOwner
     ) throws(SystemError) {
         self.loop = loop
+        self.share = share
         self.buffers = buffers
         self.owner = owner
         let numbers = parts.sockets.take()
@@ -126,6 +135,8 @@ package final class PlainRelay {
         downstream.relay = self
         upstream.relay = self
         keepAlive = self
+        settle(downstream)
+        settle(upstream)
         loop.mark(downstream)
     }
 
@@ -145,6 +156,7 @@ package final class PlainRelay {
             loop.remove(side, descriptor: side.fd)
             side.relay = nil
             side.backlog.removeAll()
+            settle(side)
         }
         keepAlive = nil
         return parts
@@ -197,9 +209,14 @@ package final class PlainRelay {
             let result = Kernel.write(sink.fd, start, sink.backlog.count)
             guard result >= 0 else { return Kernel.wouldBlock(result) || broke(sink, result) }
             sink.backlog.drop(result)
+            settle(sink)
         }
         var batches = 0
         while source.isReadable, !source.sourceEnded {
+            guard share.mayMove else {
+                loop.mark(source)
+                return true
+            }
             let count = Kernel.read(source.fd, buffers.relay, TunnelBuffers.size)
             if count < 0 {
                 source.isReadable = false
@@ -210,6 +227,7 @@ package final class PlainRelay {
                 break
             }
             source.bytesRead += UInt64(count)
+            share.spend(count)
             if count < TunnelBuffers.size, !source.sawHangup { source.isReadable = false }
             var written = Kernel.write(sink.fd, buffers.relay, count)
             if written < 0 {
@@ -218,6 +236,7 @@ package final class PlainRelay {
             }
             if written < count {
                 sink.backlog.append(buffers.relay + written, count - written)
+                settle(sink)
                 return true
             }
             batches += 1
@@ -231,6 +250,15 @@ package final class PlainRelay {
             Kernel.shutdownWrite(sink.fd)
         }
         return true
+    }
+
+    /// Puts what a side's backlog holds on the account.
+    private func settle(_ side: Side) {
+        let held = side.backlog.heldBytes
+        guard held != side.charged else { return }
+        let change = held - side.charged
+        side.charged = held
+        share.charge(change)
     }
 
     private func broke(_ side: Side, _ result: Int) -> Bool {
@@ -256,6 +284,7 @@ package final class PlainRelay {
             side.descriptor = nil
             side.relay = nil
             side.backlog.removeAll()
+            settle(side)
         }
         keepAlive = nil
     }

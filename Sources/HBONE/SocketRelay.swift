@@ -55,6 +55,11 @@ package final class SocketRelay: EventHandler, TunnelSink {
     private var bytesOut: UInt64 = 0
     private var deadline: Deadline?
     private var failure: TunnelFailure?
+    private let share: FairShare
+    private var charged = 0
+
+    /// What it holds for a slow application, bytes.
+    package var keptBytes: Int { charged }
 
     /// Bytes so far: from the application, to the application.
     package var bytes: (fromSocket: UInt64, toSocket: UInt64) { (bytesIn, bytesOut) }
@@ -62,11 +67,13 @@ package final class SocketRelay: EventHandler, TunnelSink {
     /// Takes over the application's socket: connected (outbound), or connecting (inbound), which is given
     /// ``TunnelConnection/stepLimit`` seconds.
     ///
+    /// - Parameter share: its pod's share of the worker, whose account has what it holds for a slow application.
     /// - Throws: `SystemError` when the loop refuses it.
-    package init(socket: consuming Descriptor, isConnected: Bool, loop: EventLoop, owner: any RelayOwner)
-        throws(SystemError)
-    {
+    package init(
+        socket: consuming Descriptor, isConnected: Bool, loop: EventLoop, share: FairShare, owner: any RelayOwner
+    ) throws(SystemError) {
         self.loop = loop
+        self.share = share
         self.owner = owner
         fd = socket.number
         descriptor = consume socket
@@ -267,6 +274,17 @@ package final class SocketRelay: EventHandler, TunnelSink {
             if let base = range.base { backlog.append(base + skip, range.count - skip) }
             skip = 0
         }
+        settle()
+    }
+
+    /// Puts what the backlog holds on the account.
+    private func settle() {
+        let held = backlog.heldBytes
+        guard held != charged else { return }
+        let change = held - charged
+        charged = held
+        stream?.keeps(change)
+        share.charge(change)
     }
 
     package func tunnelPull(into buffer: UnsafeMutableRawPointer, capacity: Int) -> Pull {
@@ -338,6 +356,7 @@ package final class SocketRelay: EventHandler, TunnelSink {
             bytesOut += UInt64(result)
             stream?.consumed(result)
         }
+        settle()
         if peerEnded { shutdownSocket() }
         finishIfDone()
     }
@@ -364,6 +383,7 @@ package final class SocketRelay: EventHandler, TunnelSink {
         phase = .closed
         deadline = nil
         backlog.removeAll()
+        settle()
         if reset { Kernel.resetOnClose(fd) }
         loop.remove(self, descriptor: fd)
         descriptor = nil

@@ -1,3 +1,4 @@
+package import EventLoop
 package import TLS
 
 /// The buffers one worker thread uses for all its connections in turn; 64 KiB each, so that they stay in its cache.
@@ -15,24 +16,18 @@ package final class TunnelBuffers {
     package let plainOut = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
     /// Bytes on their way between two plain sockets.
     package let relay = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
-
-    /// Handshake steps that one turn of the loop may take: each is up to a millisecond of public-key work, in which no
-    /// other connection of the worker is served.
-    private static let handshakesPerTurn = 2
-    private var handshakeTurn: UInt64 = 0
-    private var handshakes = 0
+    /// The handshakes of the worker's connections.
+    let handshakes = HandshakeQueue()
+    private var common: FairShare?
 
     package init() {}
 
-    /// Whether a handshake may go on in this turn; if not, it is to try again in the next.
-    func takeHandshakeStep(turn: UInt64) -> Bool {
-        if turn != handshakeTurn {
-            handshakeTurn = turn
-            handshakes = 0
-        }
-        guard handshakes < Self.handshakesPerTurn else { return false }
-        handshakes += 1
-        return true
+    /// The share of connections that belong to nobody in particular: one for all of the worker.
+    package func commonShare(_ loop: EventLoop) -> FairShare {
+        if let common { return common }
+        let share = FairShare(loop: loop, memory: .unlimited)
+        common = share
+        return share
     }
 
     deinit {

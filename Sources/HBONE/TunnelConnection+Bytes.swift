@@ -13,21 +13,34 @@ extension TunnelConnection {
 
     /// Reads until the socket is drained: a short read says so, unless the peer has closed and the end is to be read.
     func readInput() {
-        if phase == .handshaking, !buffers.takeHandshakeStep(turn: loop.turns) {
-            hasMoreInput = true
-            return loop.mark(self)
-        }
+        hasMoreInput = true
+        if phase == .handshaking, !buffers.handshakes.admits(self) { return }
+        readBatches()
+    }
+
+    /// The handshake's turn has come.
+    func continueHandshake() {
+        if phase == .handshaking, hasMoreInput { readBatches() }
+    }
+
+    private func readBatches() {
         for _ in 0..<Self.batchesPerTurn {
+            guard share.mayMove else { return deferInput() }
+            guard !mustPause else { return pause() }
             let count = Kernel.read(fd, buffers.cipherIn, TunnelBuffers.size)
             guard count > 0 else {
+                hasMoreInput = false
                 if count == -Int(EAGAIN) { return }
                 return ended(count)
             }
+            share.spend(count)
             take(count)
             if phase == .closed { return }
-            if count < TunnelBuffers.size, !sawHangup { return }
+            if count < TunnelBuffers.size, !sawHangup {
+                hasMoreInput = false
+                return
+            }
         }
-        hasMoreInput = true
         loop.mark(self)
     }
 
@@ -88,6 +101,7 @@ extension TunnelConnection {
             return
         }
         watchFrames()
+        adaptWindows(http2)
         if http2.wantsToProduce { loop.mark(self) }
     }
 
@@ -137,8 +151,10 @@ extension TunnelConnection {
         guard let http2 else { return }
         var batches = 0
         while backlog.isEmpty {
+            guard share.mayMove else { return waitForTurn() }
             let count = http2.produce(into: buffers.plainOut, capacity: TunnelBuffers.size)
             if count == 0 { break }
+            share.spend(count)
             guard tls.write(buffers.plainOut, count: count) else {
                 return fail(TunnelFailure(.tlsFailed, tls.failure?.description ?? "TLS write"))
             }
@@ -175,7 +191,10 @@ extension TunnelConnection {
                 return
             }
         }
-        if sent < count, mayKeep { backlog.append(channel.output + sent, count - sent) }
+        if sent < count, mayKeep {
+            backlog.append(channel.output + sent, count - sent)
+            settleBacklog()
+        }
         channel.clearOutput()
     }
 
@@ -188,6 +207,7 @@ extension TunnelConnection {
             }
             backlog.drop(result)
         }
+        settleBacklog()
         loop.mark(self)
     }
 

@@ -21,6 +21,8 @@ package final class TunnelConnection: EventHandler {
     var http2: HTTP2Engine?
     package internal(set) var phase: Phase
     var backlog = Backlog()
+    /// What the connection takes of the worker is on this account.
+    package let share: FairShare
     var owner: (any TunnelOwner)?
     /// The peer's address as the socket has it.
     package let remote: SocketAddress
@@ -31,6 +33,17 @@ package final class TunnelConnection: EventHandler {
     package internal(set) var streamCount = 0
     var touched: [Unmanaged<TunnelStream>] = []
     var hasMoreInput = false
+    /// It waits for the next turn, since its pod has had its share of this one.
+    var isDeferred = false
+    var awaitsHandshakeTurn = false
+    /// It is not read until its pod's memory account is relieved.
+    var isPaused = false
+    /// New streams get small windows, since the memory account is tight.
+    var hasSmallWindows = false
+    var windowsChangedAt: UInt64 = 0
+    /// What the sinks of its streams hold for slow readers, bytes.
+    var keptBytes = 0
+    var chargedBacklog = 0
     var sawHangup = false
     var isEnding = false
     var awaitsPong = false
@@ -52,13 +65,15 @@ package final class TunnelConnection: EventHandler {
 
     /// Takes over a socket that is connected (`isConnected`) or connecting, and registers it with the loop.
     ///
+    /// - Parameter share: its pod's share of the worker; nil for the one that is common to all without a pod.
     /// - Throws: `TunnelFailure` when the TLS session or the registration is refused; the socket is closed then.
     package init(
         socket: consuming Descriptor, isConnected: Bool, role: HTTP2Engine.Role, context: TLSContext,
         expectation: PeerExpectation, local: SocketAddress, remote: SocketAddress, loop: EventLoop,
-        buffers: TunnelBuffers, limits: HTTP2Limits, owner: any TunnelOwner
+        buffers: TunnelBuffers, limits: HTTP2Limits, share: FairShare? = nil, owner: any TunnelOwner
     ) throws(TunnelFailure) {
         self.loop = loop
+        self.share = share ?? buffers.commonShare(loop)
         self.buffers = buffers
         self.role = role
         self.limits = limits
@@ -103,14 +118,14 @@ package final class TunnelConnection: EventHandler {
         }
         if !readiness.isDisjoint(with: [.peerClosed, .hungUp, .failed]) { sawHangup = true }
         if readiness.contains(.writable), !backlog.isEmpty { writeBacklog() }
-        if !readiness.isDisjoint(with: [.readable, .peerClosed, .hungUp, .failed]), phase != .closed { readInput() }
+        guard !readiness.isDisjoint(with: [.readable, .peerClosed, .hungUp, .failed]), phase != .closed else { return }
+        // Who came earlier and had to wait goes first.
+        if share.deferredCount > 0 { deferInput() } else { readInput() }
     }
 
     package override func flush() {
-        if hasMoreInput, phase != .closed {
-            hasMoreInput = false
-            readInput()
-        }
+        endDeferral()
+        if hasMoreInput, phase != .closed { readInput() }
         switch phase {
         case .handshaking where role == .client && tls.peer == nil: advanceHandshake()
         case .open: writeOutput()
@@ -138,6 +153,11 @@ package final class TunnelConnection: EventHandler {
         case .pong:
             fail(TunnelFailure(.peerUnresponsive, "\(remote) answered no ping for \(Int(Self.pongLimit)) s"))
         case .frame:
+            // What the peer owes may be in what we do not read.
+            if isPaused {
+                frameDeadline = nil
+                return watchFrames()
+            }
             fail(TunnelFailure(.tunnelTimeout, "\(remote) began a preface or a header and did not end it in time"))
         case .idle:
             if streamCount == 0 { endWhenWritten() }
@@ -261,7 +281,9 @@ package final class TunnelConnection: EventHandler {
             tls.close()
             sendSealed(mayKeep: false)
         }
+        endDeferral()
         backlog.removeAll()
+        settleBacklog()
         loop.remove(self, descriptor: fd)
         descriptor = nil
         while let stream = firstStream { close(stream, code: HTTP2Engine.ErrorCode.connectError, failure: failure) }
@@ -287,6 +309,7 @@ package final class TunnelConnection: EventHandler {
         stream.previous = nil
         stream.next = nil
         streamCount -= 1
+        keptBytes -= stream.kept
         stream.owner = nil
         let sink = stream.sink
         stream.sink = nil

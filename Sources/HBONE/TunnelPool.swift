@@ -33,16 +33,19 @@ package final class TunnelPool {
     unowned(unsafe) private let loop: EventLoop
     unowned(unsafe) private let buffers: TunnelBuffers
     unowned(unsafe) private let dialer: any TunnelDialer
+    private let share: FairShare?
     private var entries: [TunnelKey: TunnelPoolEntry] = [:]
     private let backoff: UInt64 = 100_000_000
 
     /// - Parameters:
     ///   - dialer: held without retaining.
     ///   - streamsPerConnection: 1 is no sharing at a time, 0 no second use either.
+    ///   - share: the pod's share of the worker; nil for the one that is common to all without a pod.
     package init(
         loop: EventLoop, buffers: TunnelBuffers, dialer: any TunnelDialer, streamsPerConnection: Int,
-        limits: HTTP2Limits = HTTP2Limits(), idleSeconds: Double = 300
+        limits: HTTP2Limits = HTTP2Limits(), idleSeconds: Double = 300, share: FairShare? = nil
     ) {
+        self.share = share
         self.loop = loop
         self.buffers = buffers
         self.dialer = dialer
@@ -134,7 +137,7 @@ package final class TunnelPool {
         return try TunnelConnection(
             socket: socket, isConnected: false, role: .client, context: context, expectation: .oneOf(key.expected),
             local: SocketAddress(key.sourceAddress, 0), remote: key.destination, loop: loop, buffers: buffers,
-            limits: limits, owner: entry)
+            limits: limits, share: share, owner: entry)
     }
 
     func failed(_ entry: TunnelPoolEntry, _ failure: TunnelFailure) {

@@ -14,6 +14,8 @@ package final class TunnelStream {
     var isTouched = false
     /// The final response has been sent (server) or received (client).
     package internal(set) var isAnswered = false
+    /// What its sink holds for a slow reader, bytes.
+    private(set) var kept = 0
     private var window: Int
     private var drained = 0
 
@@ -50,17 +52,34 @@ package final class TunnelStream {
     /// The sink is done with `count` bytes it was given: the peer may send as many more.
     ///
     /// A stream whose reader keeps up through two whole windows gets a larger one, so that a long path fills without
-    /// every stream being allowed megabytes from the start.
+    /// every stream being allowed megabytes from the start. While memory is tight a large window shrinks to a small one as
+    /// the peer uses it.
     package func consumed(_ count: Int) {
         guard let owner, let http2 = owner.http2, count > 0 else { return }
         http2.consumed(id, count: count)
         drained += count
-        if drained >= 2 * window, window < owner.limits.largestStreamWindow {
-            window = min(window * 2, owner.limits.largestStreamWindow)
+        if owner.hasSmallWindows {
+            shrink(http2)
+        } else if drained >= 2 * window, window < owner.limits.largestStreamWindow {
+            window = min(max(http2.window(of: id), owner.limits.streamWindow) * 2, owner.limits.largestStreamWindow)
             drained = 0
             http2.setWindow(id, size: window)
         }
         owner.markForOutput()
+    }
+
+    private func shrink(_ http2: HTTP2Engine) {
+        drained = 0
+        // Until the peer has acknowledged the smaller initial window it would be taken off twice.
+        guard window > TunnelConnection.smallWindow, http2.initialWindow <= TunnelConnection.smallWindow else { return }
+        window = TunnelConnection.smallWindow
+        if http2.window(of: id) > window { http2.setWindow(id, size: window) }
+    }
+
+    /// The sink holds so many bytes more (or fewer, below 0) for its reader.
+    package func keeps(_ change: Int) {
+        kept += change
+        owner?.keptBytes += change
     }
 
     /// The reader fell behind: growth starts over.

@@ -156,6 +156,23 @@ package final class HTTP2Engine {
         nghttp2_session_set_local_window_size(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, Int32(size))
     }
 
+    /// The window of a stream as we announced it, in bytes; it may be negative after the initial one was lowered.
+    package func window(of stream: Int32) -> Int {
+        Int(nghttp2_session_get_stream_effective_local_window_size(session, stream))
+    }
+
+    /// The initial window of streams that the peer has acknowledged, in bytes.
+    package var initialWindow: Int {
+        Int(nghttp2_session_get_local_settings(session, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE))
+    }
+
+    /// Announces another initial window; it changes every open stream's by the difference once it is acknowledged.
+    package func setInitialWindow(_ size: Int) {
+        var entry = nghttp2_settings_entry(
+            settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: UInt32(size))
+        nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), &entry, 1)
+    }
+
     // MARK: - Connection
 
     /// The streams the peer lets us have open.

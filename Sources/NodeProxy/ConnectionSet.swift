@@ -15,6 +15,9 @@ class SiteConnection {
     /// Takes it apart for another ztund and forgets it; nil for one that has to stay.
     func handOver() -> InheritedRelay? { nil }
 
+    /// What it holds for slow readers, bytes.
+    var keptBytes: Int { 0 }
+
     /// Adds what it has moved so far to the metrics.
     func countBytes() {}
 
@@ -43,6 +46,11 @@ struct ConnectionSet {
             members[position] = last
             last.position = position
         }
+    }
+
+    /// The member with the largest value; nil when there is none.
+    func max(by value: (SiteConnection) -> Int) -> SiteConnection? {
+        members.max { value($0) < value($1) }
     }
 
     /// Visits those that are members now; the body may remove any.

@@ -43,7 +43,8 @@ final class GatewayTunnel: EventHandler, TunnelWaiter, RelayOwner, TunnelOwner {
             let (near, far) = try Kernel.streamPair()
             guard let socket = near.take() else { return }
             end = far
-            relay = try SocketRelay(socket: socket, isConnected: true, loop: site.worker.loop, owner: self)
+            relay = try SocketRelay(
+                socket: socket, isConnected: true, loop: site.worker.loop, share: site.share, owner: self)
         } catch {
             return fail(TunnelFailure(.overLimit, "\(error)"))
         }
@@ -103,7 +104,8 @@ final class GatewayTunnel: EventHandler, TunnelWaiter, RelayOwner, TunnelOwner {
             tunnel = try TunnelConnection(
                 socket: socket, isConnected: true, role: .client, context: try site.tunnelContext(for: key),
                 expectation: .oneOf(inner), local: SocketAddress(key.sourceAddress, 0), remote: key.destination,
-                loop: site.worker.loop, buffers: site.worker.buffers, limits: HTTP2Limits(), owner: self)
+                loop: site.worker.loop, buffers: site.worker.buffers, limits: HTTP2Limits(), share: site.share,
+                owner: self)
         } catch {
             fail(error)
         }

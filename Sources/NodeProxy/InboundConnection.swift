@@ -142,7 +142,8 @@ final class InboundConnection: SiteConnection, RelayOwner {
         do throws(SystemError) {
             let socket = try site.dialApplication(authorized, from: peer)
             application = socket.number
-            let relay = try SocketRelay(socket: socket, isConnected: false, loop: site.worker.loop, owner: self)
+            let relay = try SocketRelay(
+                socket: socket, isConnected: false, loop: site.worker.loop, share: site.share, owner: self)
             self.relay = relay
             relay.attach(stream)
         } catch {
@@ -196,7 +197,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
             let upstream = try site.dialApplication(authorized, from: peer)
             plain = try PlainRelay(
                 downstream: socket, upstream: upstream, loop: site.worker.loop, buffers: site.worker.buffers,
-                owner: self)
+                share: site.share, owner: self)
         } catch {
             end(nil, TunnelFailure(.connectFailed, "connection failed: \(error)"))
         }
@@ -208,6 +209,8 @@ final class InboundConnection: SiteConnection, RelayOwner {
         plain = nil
         return site.handedOver(&record, self, target: request.target.destination, parts)
     }
+
+    override var keptBytes: Int { (relay?.keptBytes ?? 0) + (plain?.keptBytes ?? 0) }
 
     override func countBytes() {
         if let bytes = relay?.bytes {

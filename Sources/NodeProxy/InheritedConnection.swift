@@ -65,7 +65,8 @@ final class InheritedConnection: SiteConnection, RelayOwner {
         }
         do throws(SystemError) {
             connection.plain = try PlainRelay(
-                resuming: inherited.parts, loop: worker.loop, buffers: worker.buffers, owner: connection)
+                resuming: inherited.parts, loop: worker.loop, buffers: worker.buffers, share: site.share,
+                owner: connection)
             site.connections.insert(connection)
         } catch {
             connection.end(nil, TunnelFailure(.overLimit, "\(error)"))
@@ -97,6 +98,8 @@ final class InheritedConnection: SiteConnection, RelayOwner {
         plain = nil
         return site.handedOver(&record, self, target: target, parts)
     }
+
+    override var keptBytes: Int { plain?.keptBytes ?? 0 }
 
     override func countBytes() {
         guard let bytes = plain?.bytes else { return }

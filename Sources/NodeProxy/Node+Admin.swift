@@ -37,6 +37,7 @@ extension Node: AdminSource {
         report.notes = shared.notes
         report.generation = shared.generation
         report.predecessors = shared.handover?.predecessors ?? []
+        report.memory = services.memory.status
         let monotonic = Kernel.monotonicNow()
         report.pods = shared.pods.map { pod in
             let age = monotonic > pod.since ? monotonic - pod.since : 0
@@ -45,6 +46,7 @@ extension Node: AdminSource {
                 state: Self.state(of: pod), since: StatusTime(unixNanoseconds: now - min(age, now)))
             status.reason = pod.reason ?? ""
             status.repairs = UInt64(pod.repairs)
+            status.heldBytes = services.memory.held(by: pod.location.pod)
             if let workload = shared.snapshot.workload(namespace: pod.location.namespace, name: pod.location.name) {
                 status.workloadKnown = true
                 status.addresses = workload.fields.addresses.map(\.description)
@@ -65,7 +67,7 @@ extension Node: AdminSource {
         }
     }
 
-    package func metrics() -> [Metric] { services.counters.metrics + podMetrics }
+    package func metrics() -> [Metric] { services.counters.metrics + podMetrics + services.memory.metrics }
 
     package var meshSnapshot: MeshSnapshot { shared.withLock { $0.snapshot } }
 

@@ -22,6 +22,8 @@ extension NodeSettings {
         http2.connectionWindow = options.connectionWindow
         http2.frameSize = options.frameSize
         poolReleaseSeconds = Double(options.poolReleaseSeconds)
+        memoryBudget = options.memoryBudget
+        podMemoryBudget = min(options.podMemoryBudget, options.memoryBudget)
     }
 }
 

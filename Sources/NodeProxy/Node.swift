@@ -18,7 +18,7 @@ package final class Node: Sendable {
     let revocations: RevocationListFile?
     /// How many signals came since the drain began.
     let signals: Lock<Int>
-    let services = NodeServices()
+    let services: NodeServices
 
     /// What the control thread writes and the admin thread reads.
     struct Shared: Sendable {
@@ -59,6 +59,7 @@ package final class Node: Sendable {
         settings.streamsPerConnection = configuration.program.poolMaxStreams
         settings.apply(configuration.dataPath)
         self.settings = settings
+        services = NodeServices(settings)
         log = Log(
             format: configuration.program.logFormat == .json ? .json : .text,
             filter: try LogFilter(configuration.program.logLevel))

@@ -2,4 +2,9 @@
 struct NodeServices: Sendable {
     let counters = NodeCounters()
     let resolver = HostnameResolver()
+    let memory: MemoryAccounts
+
+    init(_ settings: NodeSettings) {
+        memory = MemoryAccounts(settings)
+    }
 }

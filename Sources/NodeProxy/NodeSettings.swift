@@ -22,6 +22,10 @@ package struct NodeSettings: Sendable, Hashable {
     package var poolReleaseSeconds = 300.0
     /// Endpoints tried for one connection to a service.
     package var connectAttempts = 3
+    /// Bytes that the process may hold for slow readers.
+    package var memoryBudget = 256 << 20
+    /// Bytes that one pod may hold for slow readers.
+    package var podMemoryBudget = 64 << 20
 
     package init() {}
 }

@@ -126,7 +126,7 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         do throws(SystemError) {
             plain = try PlainRelay(
                 downstream: socket, upstream: upstream, loop: site.worker.loop, buffers: site.worker.buffers,
-                owner: self)
+                share: site.share, owner: self)
         } catch {
             end(nil, TunnelFailure(.connectFailed, "connection failed: \(error)"))
         }
@@ -138,7 +138,8 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         if relay == nil {
             guard let socket = application.take() else { return }
             do throws(SystemError) {
-                relay = try SocketRelay(socket: socket, isConnected: true, loop: site.worker.loop, owner: self)
+                relay = try SocketRelay(
+                    socket: socket, isConnected: true, loop: site.worker.loop, share: site.share, owner: self)
             } catch {
                 return end(nil, TunnelFailure(.overLimit, "\(error)"))
             }
@@ -190,6 +191,8 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         plain = nil
         return site.handedOver(&record, self, target: destination, parts)
     }
+
+    override var keptBytes: Int { (relay?.keptBytes ?? 0) + (plain?.keptBytes ?? 0) }
 
     override func countBytes() {
         guard let bytes = relay?.bytes ?? plain?.bytes else { return }

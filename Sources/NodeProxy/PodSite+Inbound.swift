@@ -26,7 +26,7 @@ extension PodSite: TunnelOwner {
         do throws(TunnelFailure) {
             let connection = try TunnelConnection.serve(
                 socket, from: peer, context: contexts.server, trustDomain: workload.identity.trustDomain,
-                loop: worker.loop, buffers: worker.buffers, owner: self)
+                loop: worker.loop, buffers: worker.buffers, share: share, owner: self)
             tunnels[ObjectIdentifier(connection)] = connection
         } catch {
             worker.report(.warn, "tunnel from \(peer.ip) refused: \(error)")
@@ -76,6 +76,10 @@ extension PodSite: TunnelOwner {
     }
 
     func tunnelRequested(_ connection: TunnelConnection, stream: TunnelStream, head: HeaderBlock, endStream: Bool) {
+        if let failure = lackOfMemory() {
+            return InboundConnection.refuse(
+                site: self, connection: connection, stream: stream, head: head, status: 503, failure)
+        }
         guard workload != nil else { return hold(.request(connection, WaitingStream(stream), head)) }
         InboundConnection.start(site: self, connection: connection, stream: stream, head: head)
     }
@@ -87,6 +91,11 @@ extension PodSite: TunnelOwner {
             let record = ConnectionRecord(
                 direction: .inbound, acceptedAt: worker.loop.now, source: peer, destination: destination)
             return refuse(socket, record, Self.draining)
+        }
+        if let failure = lackOfMemory() {
+            let record = ConnectionRecord(
+                direction: .inbound, acceptedAt: worker.loop.now, source: peer, destination: destination)
+            return refuse(socket, record, failure)
         }
         guard workload != nil else { return hold(.plaintext(from: peer, to: destination), socket) }
         InboundConnection.start(site: self, socket: socket, peer: peer, destination: destination)

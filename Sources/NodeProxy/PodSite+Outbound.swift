@@ -18,6 +18,7 @@ extension PodSite {
                 TunnelFailure(.recursiveCall, "attempted recursive call to ourselves"))
         }
         guard !worker.isDraining else { return refuse(socket, record(peer, destination, now), Self.draining) }
+        if let failure = lackOfMemory() { return refuse(socket, record(peer, destination, now), failure) }
         guard workload != nil else { return hold(.outbound(from: peer, to: destination), socket) }
         decideOutbound(socket, from: peer, to: destination, acceptedAt: now, waited: nil)
     }

@@ -18,6 +18,8 @@ final class PodSite: TunnelDialer {
     var ports: SourcePortAllocator
     private var listeners: [ConnectionListener] = []
     private var poolStorage: TunnelPool?
+    /// What the pod may take of this worker.
+    let share: FairShare
     var tunnels: [ObjectIdentifier: TunnelConnection] = [:]
     var connections = ConnectionSet()
     /// What waits for the state or a certificate.
@@ -29,10 +31,12 @@ final class PodSite: TunnelDialer {
         self.sockets = sockets
         self.worker = worker
         ports = sockets.sourcePorts(worker: worker.index, of: worker.mailboxes.count)
+        share = FairShare(loop: worker.loop, memory: worker.services.memory.account(of: location.pod))
         poolStorage = TunnelPool(
             loop: worker.loop, buffers: worker.buffers, dialer: self,
             streamsPerConnection: worker.settings.streamsPerConnection, limits: worker.settings.http2,
-            idleSeconds: worker.settings.poolReleaseSeconds)
+            idleSeconds: worker.settings.poolReleaseSeconds, share: share)
+        share.owner = self
     }
 
     /// Begins to accept; called once every worker has the pod, so that any of them may be handed a connection.
@@ -114,6 +118,8 @@ final class PodSite: TunnelDialer {
         connections.forEach { $0.cut(failure) }
         for tunnel in Array(tunnels.values) { tunnel.close(failure) }
         pool.closeAll(failure)
+        share.close()
+        worker.services.memory.giveBack(location.pod)
     }
 
     // MARK: - TunnelDialer

@@ -28,6 +28,8 @@ package struct PodStatus: Codable, Sendable, Hashable {
     package var addresses: [String]
     package var identity: String
     package var connections: UInt64
+    /// Bytes that its slow readers hold; nil when an older daemon does not say.
+    package var heldBytes: UInt64?
 
     package init(namespace: String, name: String, netns: String, state: State, since: StatusTime) {
         self.namespace = namespace

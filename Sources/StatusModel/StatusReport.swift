@@ -26,6 +26,8 @@ package struct StatusReport: Codable, Sendable, Hashable {
     package var state: StateStatus
     package var workers: [WorkerStatus]
     package var traffic: TrafficStatus
+    /// Nil for programs that hold nothing for slow readers.
+    package var memory: MemoryStatus?
     /// Refused and failed connections since the start by their reason token, most first.
     package var refusals: [RefusalCount]
     /// The newest refusals, newest first.

@@ -40,6 +40,7 @@ struct StatusTable {
         }
         text += "\n  state    \(state)"
         text += "\n  traffic  \(traffic)"
+        if let memory = report.memory { text += "\n  memory   \(held(memory))" }
         text += "\n  log      \(Table.printable(report.logFilter)), "
         text += "\(Quantity.count(report.logLinesDropped)) lines lost\n"
         if let generation = report.generation, generation > 1 { text += "  replaced \(generation - 1) before it\n" }
@@ -71,6 +72,14 @@ struct StatusTable {
         text += ", \(Quantity.bytes(traffic.bytesReceived)) of requests"
         text += ", \(Quantity.bytes(traffic.bytesSent)) of responses"
         if let requests = traffic.requests { text += ", \(Quantity.count(requests)) HTTP requests" }
+        return text
+    }
+
+    private func held(_ memory: MemoryStatus) -> String {
+        var text = "\(Quantity.bytes(memory.held)) of \(Quantity.bytes(memory.budget)) held for slow readers"
+        guard memory.pauses + memory.refused + memory.shed > 0 else { return text }
+        text += ", \(Quantity.count(memory.pauses)) pauses, \(Quantity.count(memory.refused)) refused"
+        text += ", \(Quantity.count(memory.shed)) cut"
         return text
     }
 

@@ -1,0 +1,115 @@
+package import EventLoop
+
+/// What one pod may take of one worker: bytes in a turn of the loop, handshakes in a turn, memory for slow readers.
+///
+/// Deficit round robin over the pods: in each turn a pod's connections move up to a quantum of bytes; those that come too
+/// late wait for the next turn, in the order in which they came, and a pod that took more pays it back. So a turn is never
+/// longer than a quantum for each busy pod, whatever one of them has to send. With nobody else at work a turn follows at
+/// once and nothing is lost.
+package final class FairShare: EventHandler {
+    unowned(unsafe) let loop: EventLoop
+    /// What its slow readers hold, on all workers.
+    package let memory: MemoryAccount
+    /// Told when something must be cut; not retained.
+    package weak var owner: (any FairShareOwner)?
+
+    /// Bytes that a pod may move in a turn, both directions together.
+    package static let quantum = 262_144
+    /// What a batch costs besides its bytes: system calls and framing take as long as moving so many.
+    static let batchCost = 4096
+
+    private var credit = quantum
+    private var turn: UInt64 = 0
+    /// Connections that wait for the next turn.
+    var deferredCount = 0
+
+    // Handshakes, looked after by the worker's HandshakeQueue.
+    var waitingHandshakes: [TunnelConnection] = []
+    var handshakeTurn: UInt64 = .max
+
+    private var paused: [TunnelConnection] = []
+    private var pausedSince: UInt64 = 0
+    private var shedAt: UInt64 = 0
+    private var poll: Deadline?
+    /// Seconds between two looks at a full account.
+    private static let pollInterval = 0.02
+    /// Nanoseconds that tunnels stay unread before the connection that holds most is cut for the others' sake.
+    private static let patience: UInt64 = 5_000_000_000
+    /// Nanoseconds between two cuts while the budget is not exceeded.
+    private static let shedInterval: UInt64 = 1_000_000_000
+
+    package init(loop: EventLoop, memory: MemoryAccount) {
+        self.loop = loop
+        self.memory = memory
+    }
+
+    /// Whether the pod may move bytes in this turn.
+    var mayMove: Bool {
+        if turn != loop.turns {
+            turn = loop.turns
+            credit = min(Self.quantum, credit &+ Self.quantum)
+        }
+        return credit > 0
+    }
+
+    /// Takes a batch of bytes off the turn's quantum.
+    func spend(_ count: Int) {
+        credit &-= count &+ Self.batchCost
+    }
+
+    /// Forgets what waits; its deadline does not outlive the loop.
+    package func close() {
+        poll = nil
+        paused = []
+        waitingHandshakes = []
+    }
+
+    // MARK: - Memory
+
+    /// Leaves a tunnel unread until the account is relieved.
+    func pause(_ connection: TunnelConnection) {
+        memory.countPause()
+        if paused.isEmpty { pausedSince = loop.now }
+        paused.append(connection)
+        guard poll == nil else { return }
+        let deadline = Deadline(owner: self, kind: 0)
+        deadline.arm(loop.deadlines(seconds: Self.pollInterval), now: loop.now)
+        poll = deadline
+    }
+
+    /// Puts what is held more (or less, below 0) on the account; a relief lets tunnels be read again.
+    func charge(_ count: Int) {
+        memory.charge(count)
+        if count < 0, !paused.isEmpty, memory.fill < MemoryAccount.relieved { resume() }
+    }
+
+    private func resume() {
+        poll = nil
+        let waiting = paused
+        paused = []
+        for connection in waiting { connection.resumeReading() }
+    }
+
+    package override func expired(_ kind: UInt8) {
+        poll = nil
+        let fill = memory.fill
+        if fill < MemoryAccount.relieved { return resume() }
+        paused.removeAll { $0.phase == .closed }
+        guard !paused.isEmpty else { return }
+        let now = loop.now
+        let isStuck = now &- pausedSince >= Self.patience && now &- shedAt >= Self.shedInterval
+        if fill >= MemoryAccount.over || isStuck {
+            shedAt = now
+            owner?.shedHeaviest()
+        }
+        let deadline = Deadline(owner: self, kind: 0)
+        deadline.arm(loop.deadlines(seconds: Self.pollInterval), now: now)
+        poll = deadline
+    }
+}
+
+/// Whoever knows the connections of a ``FairShare``. Called on the worker's thread.
+package protocol FairShareOwner: AnyObject {
+    /// The budget is used up and does not get free: cut the connection that holds most.
+    func shedHeaviest()
+}

@@ -1,0 +1,74 @@
+internal import EventLoop
+internal import HTTP2
+
+// How a connection keeps to its pod's share of the worker and of the memory.
+extension TunnelConnection {
+    /// Streams get this window while memory is tight, bytes.
+    static let smallWindow = 65_535
+    /// Nanoseconds between two changes of the windows of one connection.
+    private static let windowInterval: UInt64 = 1_000_000_000
+
+    // MARK: - Turns
+
+    /// Leaves the input to the next turn.
+    func deferInput() {
+        hasMoreInput = true
+        waitForTurn()
+    }
+
+    /// Asks for the next turn, behind those that wait already.
+    func waitForTurn() {
+        if !isDeferred {
+            isDeferred = true
+            share.deferredCount += 1
+        }
+        loop.mark(self)
+    }
+
+    func endDeferral() {
+        guard isDeferred else { return }
+        isDeferred = false
+        share.deferredCount -= 1
+    }
+
+    // MARK: - Memory
+
+    /// Whether reading would add to a full account: only where some of our own streams fill it.
+    var mustPause: Bool {
+        isPaused || (keptBytes > 0 && share.memory.fill >= MemoryAccount.full)
+    }
+
+    func pause() {
+        guard !isPaused else { return }
+        isPaused = true
+        share.pause(self)
+    }
+
+    /// The account is relieved.
+    func resumeReading() {
+        guard isPaused else { return }
+        isPaused = false
+        loop.mark(self)
+    }
+
+    /// Announces small windows while the account is tight, and the usual ones again when it is not.
+    ///
+    /// The peer's streams all change by the difference (RFC 9113 6.9.2): credit that nobody has used yet is taken back.
+    func adaptWindows(_ http2: HTTP2Engine) {
+        let fill = share.memory.fill
+        let wanted = hasSmallWindows ? fill >= MemoryAccount.relaxed : fill >= MemoryAccount.tight
+        guard wanted != hasSmallWindows, loop.now &- windowsChangedAt >= Self.windowInterval else { return }
+        hasSmallWindows = wanted
+        windowsChangedAt = loop.now
+        http2.setInitialWindow(wanted ? min(Self.smallWindow, limits.streamWindow) : limits.streamWindow)
+    }
+
+    /// Puts what the sealed backlog holds on the account.
+    func settleBacklog() {
+        let held = backlog.heldBytes
+        guard held != chargedBacklog else { return }
+        let change = held - chargedBacklog
+        chargedBacklog = held
+        share.charge(change)
+    }
+}
