@@ -117,6 +117,19 @@ int zt_local_route(int add, int ipv6, uint32_t table) {
     return change(&r, add);
 }
 
+int zt_remove_own_route(int ipv6, uint32_t table) {
+    struct rtmsg route = {
+        .rtm_family = ipv6 ? AF_INET6 : AF_INET,
+        .rtm_table = RT_TABLE_UNSPEC,
+        .rtm_protocol = ZT_PROTOCOL,
+        .rtm_scope = RT_SCOPE_NOWHERE,
+    };
+    struct request r;
+    start(&r, RTM_DELROUTE, NLM_F_ACK, &route, sizeof route);
+    attribute32(&r, RTA_TABLE, table);
+    return change(&r, 0);
+}
+
 int zt_marked_route_is_local(int ipv6, uint32_t mark) {
     // TEST-NET-1 and the documentation prefix: nobody's addresses.
     static const uint8_t v4[4] = {192, 0, 2, 1};

@@ -32,6 +32,11 @@ struct PodSetting {
     /// the node proxy's cost of a download (docs/performance.md). Both families, in spite of its path.
     static let acceptMark = PodSetting("/proc/sys/net/ipv4/tcp_fwmark_accept", "1")
 
+    /// All that capture may have changed in a namespace, with the kernel's own default.
+    static var defaults: [(setting: PodSetting, value: String)] {
+        [(migrateRequests, "0"), (acceptMark, "0"), (conntrack[0], "1"), (conntrack[1], "0")]
+    }
+
     /// Sets it; does nothing when it is set already, or when this kernel does not have it.
     ///
     /// - Returns: whether that changed it.

@@ -21,9 +21,16 @@ extension PodSockets {
     /// Whether another process listens on our port too, which only another ztund does: the one that takes over from us.
     var isShared: Bool {
         let own = Self.own.withLock { $0 }
-        return ["/proc/thread-self/net/tcp6", "/proc/thread-self/net/tcp"].contains { path in
-            let table = try? namespace.run { () throws(SystemError) in try Self.read(path) }
-            return Self.listeners(on: CapturePort.outbound, in: table ?? "").contains { !own.contains($0) }
+        return Self.outboundListeners(in: namespace).contains { !own.contains($0) }
+    }
+
+    /// Whether anybody listens on our outbound port.
+    static func isServed(_ namespace: NetworkNamespace) -> Bool { !outboundListeners(in: namespace).isEmpty }
+
+    private static func outboundListeners(in namespace: NetworkNamespace) -> [UInt64] {
+        ["/proc/thread-self/net/tcp6", "/proc/thread-self/net/tcp"].flatMap { path in
+            let table = try? namespace.run { () throws(SystemError) in try read(path) }
+            return listeners(on: CapturePort.outbound, in: table ?? "")
         }
     }
 

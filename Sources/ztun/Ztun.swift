@@ -27,7 +27,7 @@ struct Ztun: ParsableCommand {
         subcommands: [
             StatusCommand.self, DenialsCommand.self, ConnectionsCommand.self, WorkloadsCommand.self,
             ServicesCommand.self, PoliciesCommand.self, PodCommand.self, CertsCommand.self, LogCommand.self,
-            ReasonsCommand.self,
+            ReasonsCommand.self, NodeCommand.self,
             VersionCommand.self,
         ])
 

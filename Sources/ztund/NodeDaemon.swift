@@ -17,7 +17,8 @@ struct NodeDaemon: ParsableCommand {
             and enforces authorization policy. Ask it with `ztun status`.
             """,
         version: ProductVersion.text,
-        subcommands: [RunCommand.self, AuthorityCommand.self, SettingsCommand.self], defaultSubcommand: RunCommand.self)
+        subcommands: [RunCommand.self, AuthorityCommand.self, NodeCommand.self, SettingsCommand.self],
+        defaultSubcommand: RunCommand.self)
 }
 
 /// `ztund run`.

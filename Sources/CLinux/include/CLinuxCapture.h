@@ -8,6 +8,8 @@
 int zt_fwmark_rule(int add, int ipv6, uint32_t mark, uint32_t table, uint32_t priority);
 // Adds or removes "local default dev lo table TABLE"; 1 when that changed something, 0 when it was so already.
 int zt_local_route(int add, int ipv6, uint32_t table);
+// Removes one route of ours (protocol 90) from a table, whatever its type and interface; 0 when there was none.
+int zt_remove_own_route(int ipv6, uint32_t table);
 // Whether a packet with the mark to an address that is nobody's would be delivered locally.
 int zt_marked_route_is_local(int ipv6, uint32_t mark);
 // The generation of the nf_tables ruleset: it changes with every change that anyone makes.
