@@ -39,7 +39,7 @@ package final class EventLoop {
     package func add(_ handler: EventHandler, descriptor: Int32) throws(SystemError) {
         try register(
             handler, descriptor,
-            UInt32(ZT_EPOLLIN | ZT_EPOLLOUT | ZT_EPOLLRDHUP) | zt_epoll_edge_triggered())
+            UInt32(ZT_EPOLLIN | ZT_EPOLLPRI | ZT_EPOLLOUT | ZT_EPOLLRDHUP) | zt_epoll_edge_triggered())
     }
 
     /// Watches a listening descriptor or an eventfd level-triggered; with `exclusive`, the kernel wakes one of several

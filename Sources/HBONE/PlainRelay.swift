@@ -12,7 +12,7 @@ package final class PlainRelay {
         let fd: Int32
         var descriptor: Descriptor?
         var isReadable = false
-        var sawHangup = false
+        var readsToTheEnd = false
         var sourceEnded = false
         var isShutdown = false
         var backlog = Backlog()
@@ -26,7 +26,7 @@ package final class PlainRelay {
 
         override func ready(_ readiness: Readiness) {
             guard descriptor != nil else { return }
-            if !readiness.isDisjoint(with: [.peerClosed, .hungUp, .failed]) { sawHangup = true }
+            if !readiness.isDisjoint(with: .interruptions) { readsToTheEnd = true }
             if !readiness.isDisjoint(with: [.readable, .peerClosed, .hungUp, .failed]) { isReadable = true }
             relay?.sideReady(self, readiness)
         }
@@ -228,7 +228,7 @@ package final class PlainRelay {
             }
             source.bytesRead += UInt64(count)
             share.spend(count)
-            if count < TunnelBuffers.size, !source.sawHangup { source.isReadable = false }
+            if count < TunnelBuffers.size, !source.readsToTheEnd { source.isReadable = false }
             var written = Kernel.write(sink.fd, buffers.relay, count)
             if written < 0 {
                 guard Kernel.wouldBlock(written) else { return broke(sink, written) }

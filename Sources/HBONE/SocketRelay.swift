@@ -43,7 +43,7 @@ package final class SocketRelay: EventHandler, TunnelSink {
     package private(set) var stream: TunnelStream?
     private var owner: (any RelayOwner)?
     private var isReadable = false
-    private var sawHangup = false
+    private var readsToTheEnd = false
     private var sourceEnded = false
     private var peerEnded = false
     private var isShutdown = false
@@ -129,7 +129,7 @@ package final class SocketRelay: EventHandler, TunnelSink {
         case .connecting: return finishConnect(readiness)
         case .waiting, .open: break
         }
-        if !readiness.isDisjoint(with: [.peerClosed, .hungUp, .failed]) { sawHangup = true }
+        if !readiness.isDisjoint(with: .interruptions) { readsToTheEnd = true }
         if !readiness.isDisjoint(with: [.readable, .peerClosed, .hungUp, .failed]) {
             isReadable = true
             if readiness.contains(.failed), phase == .open {
@@ -168,7 +168,7 @@ package final class SocketRelay: EventHandler, TunnelSink {
         }
         phase = .waiting
         if !readiness.isDisjoint(with: [.readable, .peerClosed]) { isReadable = true }
-        if readiness.contains(.peerClosed) { sawHangup = true }
+        if !readiness.isDisjoint(with: .interruptions) { readsToTheEnd = true }
         owner?.relayOpened(head: nil)
     }
 
@@ -293,7 +293,7 @@ package final class SocketRelay: EventHandler, TunnelSink {
         let count = Kernel.read(fd, buffer, capacity)
         if count > 0 {
             bytesIn += UInt64(count)
-            if count < capacity, !sawHangup { isReadable = false }
+            if count < capacity, !readsToTheEnd { isReadable = false }
             return .bytes(count)
         }
         if count == 0 {

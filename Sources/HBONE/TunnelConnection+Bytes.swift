@@ -36,7 +36,7 @@ extension TunnelConnection {
             share.spend(count)
             take(count)
             if phase == .closed { return }
-            if count < TunnelBuffers.size, !sawHangup {
+            if count < TunnelBuffers.size, !readsToTheEnd {
                 hasMoreInput = false
                 return
             }

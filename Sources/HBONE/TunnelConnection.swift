@@ -44,7 +44,7 @@ package final class TunnelConnection: EventHandler {
     /// What the sinks of its streams hold for slow readers, bytes.
     var keptBytes = 0
     var chargedBacklog = 0
-    var sawHangup = false
+    var readsToTheEnd = false
     var isEnding = false
     var awaitsPong = false
     /// The peer has not said yet how many streams it takes; until then one is opened and the others wait.
@@ -116,7 +116,7 @@ package final class TunnelConnection: EventHandler {
         case .handshaking, .open:
             break
         }
-        if !readiness.isDisjoint(with: [.peerClosed, .hungUp, .failed]) { sawHangup = true }
+        if !readiness.isDisjoint(with: .interruptions) { readsToTheEnd = true }
         if readiness.contains(.writable), !backlog.isEmpty { writeBacklog() }
         guard !readiness.isDisjoint(with: [.readable, .peerClosed, .hungUp, .failed]), phase != .closed else { return }
         // Who came earlier and had to wait goes first.

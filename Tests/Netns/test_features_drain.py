@@ -67,7 +67,7 @@ def draining(patient, own_mesh):
         yield mesh
 
 
-def test_not_ready_at_once_and_what_runs_goes_on(draining):
+def test_row_86_not_ready_at_once_and_what_runs_goes_on(draining):
     assert draining.one.get(15021, "/healthz/ready")[0] == 500
     assert draining.one.status()["draining"]
     for _ in range(10):
@@ -90,7 +90,7 @@ def is_reset(pod, address, port):
         return False
 
 
-def test_new_work_is_refused_with_its_reason(draining):
+def test_row_86_new_work_is_refused_with_its_reason(draining):
     for pod, address, port, direction in (
         (draining.world.client, VIP, 80, "outbound"), (draining.world.outsider, draining.world.client.ipv4, 8080, "inbound"),
     ):
@@ -100,7 +100,7 @@ def test_new_work_is_refused_with_its_reason(draining):
     assert echo(draining.connection), "and what runs is not disturbed"
 
 
-def test_at_the_deadline_it_is_cut_with_its_reason(draining):
+def test_row_86_at_the_deadline_it_is_cut_with_its_reason(draining):
     began = time.monotonic()
     with pytest.raises(ConnectionResetError):
         while True:
@@ -214,7 +214,7 @@ class Storm:
 
 @pytest.mark.parametrize(
     "which, who", [("one", "client"), ("two", "client"), ("two", "outsider")], ids=["outbound", "tunnel", "plaintext"])
-def test_a_successor_takes_over_under_a_storm(patient, own_mesh, which, who):
+def test_row_88_a_successor_takes_over_under_a_storm(patient, own_mesh, which, who):
     """Not one connection is refused, reset or left waiting when the first ztund of a node leaves."""
     mesh = own_mesh
     node, pods = {

@@ -146,7 +146,7 @@ def test_the_right_certificate_is_let_in(mesh):
 
 
 @pytest.mark.parametrize("name", LEAVES)
-def test_wrong_certificate(mesh, name):
+def test_rows_30_to_35_wrong_certificate(mesh, name):
     cause, arguments, authority = LEAVES[name]
     files = getattr(mesh, authority).leaf(name, **arguments)
     before, mark = mesh.counter.bytes_seen, settle_log(mesh)
@@ -161,7 +161,7 @@ def test_wrong_certificate(mesh, name):
 
 
 @pytest.mark.parametrize("name", ["no-certificate", "tls12", "http1", "no-alpn", "grpc"])
-def test_wrong_handshake(mesh, name):
+def test_rows_29_and_39_wrong_handshake(mesh, name):
     files = None if name == "no-certificate" else mesh.pki.leaf("good", [GOOD])
     protocols = {"http1": ["http/1.1"], "no-alpn": [], "grpc": ["grpc-exp"]}.get(name, ["h2"])
     hello = context(mesh, files, protocols)
@@ -192,7 +192,7 @@ def s_client(mesh, *arguments, text=b""):
     return (result.stdout + result.stderr).decode(errors="replace")
 
 
-def test_no_ticket_and_no_early_data_is_offered(mesh, tmp_path):
+def test_rows_37_and_38_no_ticket_and_no_early_data_is_offered(mesh, tmp_path):
     """Without a ticket there is nothing to resume, so neither an expiry nor a revocation can be slept through."""
     session = tmp_path / "session"
     output = s_client(mesh, "-sess_out", session)
@@ -205,14 +205,14 @@ def test_no_ticket_and_no_early_data_is_offered(mesh, tmp_path):
 @pytest.mark.parametrize("arguments", [
     ["-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"], ["-tls1_2"], ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
     ["-tls1", "-cipher", "ALL:@SECLEVEL=0"], ["-groups", "secp521r1"], ["-groups", "ffdhe2048"]], ids=" ".join)
-def test_what_is_not_offered(mesh, arguments):
+def test_rows_27_and_39_what_is_not_offered(mesh, arguments):
     """Row 27; the same call without these arguments is the control."""
     assert "Cipher is TLS_AES_128_GCM_SHA256" in s_client(mesh)
     output = s_client(mesh, *arguments)
     assert "Cipher is (NONE)" in output and "alert" in output, output
 
 
-def test_an_sslv2_hello_is_refused(mesh):
+def test_row_39_an_sslv2_hello_is_refused(mesh):
     """Row 39."""
     hello = bytes([0x80, 0x2E, 1, 0, 2, 0, 0x15, 0, 0, 0, 0x10]) + bytes(37)
     with mesh.world.outsider.connect(mesh.world.server.ipv4, 15008) as connection:
@@ -226,8 +226,8 @@ def test_an_sslv2_hello_is_refused(mesh):
     assert mesh.two.alive()
 
 
-def test_the_server_must_be_who_the_state_says(mesh):
-    """Row 36: a valid certificate of another workload at the other end gets no byte of the user's."""
+def test_row_36_the_server_must_be_who_the_state_says(mesh):
+    """A valid certificate of another workload at the other end gets no byte of the user's."""
     chain, key = mesh.pki.leaf("denied-server", [spiffe("denied")])
     hello = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     hello.load_cert_chain(chain, key)

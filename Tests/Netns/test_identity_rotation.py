@@ -121,8 +121,8 @@ def anybody():
     return context
 
 
-def test_many_lifetimes_under_load(embedded):
-    """Row 42: 5-second certificates, several of them one after the other, and no connection fails."""
+def test_row_42_many_lifetimes_under_load(embedded):
+    """5-second certificates, several of them one after the other, and no connection fails."""
     mesh = embedded
     with environment(SECRET_TTL="5s"):
         start(mesh)
@@ -152,8 +152,8 @@ def test_a_bad_lifetime_is_refused_with_its_form(embedded):
     assert "SECRET_TTL" in daemon.text() and "24h" in daemon.text()
 
 
-def test_expiry_fails_closed_and_recovers_without_restart(files):
-    """Row 43: nobody renews the files; at the true end of life, not before, new tunnels are refused."""
+def test_row_43_expiry_fails_closed_and_recovers_without_restart(files):
+    """Nobody renews the files; at the true end of life, not before, new tunnels are refused."""
     mesh = files
     start(mesh)
     lifetime = 9
@@ -194,8 +194,8 @@ def replace(path, data):
     temporary.replace(path)
 
 
-def test_root_overlap(files, tmp_path):
-    """Row 44: old and new are both accepted inside the window only, and a connection lives through all of it."""
+def test_row_44_root_overlap(files, tmp_path):
+    """Old and new are both accepted inside the window only, and a connection lives through all of it."""
     mesh = files
     start(mesh)
     old, new = mesh.pki, PKI(tmp_path / "new", common_name="new root")
@@ -235,8 +235,8 @@ def connects(mesh, authority):
 
 @pytest.mark.skipif(not FAKETIME.exists(), reason="needs the package faketime")
 @pytest.mark.parametrize("jump", ["+1d", "-1d"])
-def test_the_wall_clock_jumps(files, tmp_path, jump):
-    """Row 45: what runs goes on, what is new works as long as certificates are valid, and nothing crashes."""
+def test_row_45_the_wall_clock_jumps(files, tmp_path, jump):
+    """What runs goes on, what is new works as long as certificates are valid, and nothing crashes."""
     mesh = files
     offset = tmp_path / "offset"
     offset.write_text("+0d")
@@ -296,7 +296,7 @@ def skew(mesh, daemon):
     return (loaded - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
 
 
-def test_the_embedded_authority_rotates_under_load(embedded):
+def test_row_44_the_embedded_authority_rotates_under_load(embedded):
     """Row 44 with `ztund ca rotate`: no failed connection, and the old root is a stranger after its window."""
     mesh = embedded
     start(mesh)

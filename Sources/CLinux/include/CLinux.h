@@ -12,7 +12,7 @@ struct zt_address {
     uint16_t port;
 };
 
-enum { ZT_EPOLLIN = 1, ZT_EPOLLOUT = 4, ZT_EPOLLERR = 8, ZT_EPOLLHUP = 16, ZT_EPOLLRDHUP = 0x2000 };
+enum { ZT_EPOLLIN = 1, ZT_EPOLLPRI = 2, ZT_EPOLLOUT = 4, ZT_EPOLLERR = 8, ZT_EPOLLHUP = 16, ZT_EPOLLRDHUP = 0x2000 };
 
 // All functions return a non-negative result or -errno.
 int zt_epoll_create(void);
