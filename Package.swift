@@ -72,10 +72,16 @@ let package = Package(
                 "MeshModel", "Telemetry", "RoutingCore", "StatusModel", "EventLoop", "TLS", "HTTP2", "HTTP1", "HBONE",
                 "ControlPlane", "AdminServer",
             ], hot),
+        module("CommandFlags", ["MeshModel", "ControlPlane", arguments]),
         program(
-            "ztund", ["NodeProxy", "Capture", "ControlPlane", "AdminServer", "Telemetry", "MeshModel", "StatusModel"]),
+            "ztund",
+            [
+                "CommandFlags", "NodeProxy", "Capture", "ControlPlane", "AdminServer", "Telemetry", "MeshModel",
+                "StatusModel",
+            ]),
         program(
-            "ztun-waypoint", ["WaypointProxy", "ControlPlane", "AdminServer", "Telemetry", "MeshModel", "StatusModel"]),
+            "ztun-waypoint",
+            ["CommandFlags", "WaypointProxy", "ControlPlane", "AdminServer", "Telemetry", "MeshModel", "StatusModel"]),
         program("ztun", ["StatusModel", "MeshModel"]),
         // What Benchmarks/core/gate.py counts instructions of; not shipped.
         .executableTarget(

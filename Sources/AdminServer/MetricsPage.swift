@@ -28,11 +28,12 @@ package struct MetricsPage {
 
     /// Writes Istio's TCP metrics, and our refusals.
     package mutating func write(_ traffic: TrafficSnapshot) {
+        let isWaypoint = traffic.labels.contains { $0.reporter == .waypoint }
         if !traffic.labels.isEmpty { writeSeries(traffic) }
         write(
             Metric(
                 "istio_tcp_sockets_open", .gauge, help: "TCP connections open now",
-                samples: Reporter.allCases.map {
+                samples: Reporter.allCases.filter { ($0 == .waypoint) == isWaypoint }.map {
                     .init(Double(traffic.open($0)), labels: [.init("reporter", $0.rawValue)])
                 }))
         let refusals = traffic.refusals.sorted {
@@ -72,7 +73,9 @@ package struct MetricsPage {
         let open = traffic.labels.map { Self.labels($0, .none) }
         for (name, help, value) in counted {
             begin(name, .counter, help)
-            for (labels, counters) in zip(open, traffic.counters) where counters.opened > 0 {
+            for (index, counters) in traffic.counters.enumerated()
+            where counters.opened > 0 && !traffic.labels[index].isHTTP {
+                let labels = open[index]
                 write(sample: name, .counter, labels: labels, number: Double(value(counters)))
             }
         }
@@ -83,7 +86,7 @@ package struct MetricsPage {
     }
 
     private mutating func writeClosed(_ name: String, _ traffic: TrafficSnapshot, _ flags: [ResponseFlag]) {
-        for (labels, counters) in zip(traffic.labels, traffic.counters) {
+        for (labels, counters) in zip(traffic.labels, traffic.counters) where !labels.isHTTP {
             for flag in flags where counters.closed(flag) > 0 {
                 write(
                     sample: name, .counter, labels: Self.labels(labels, flag), number: Double(counters.closed(flag)))

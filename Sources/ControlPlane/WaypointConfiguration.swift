@@ -44,12 +44,18 @@ package struct WaypointConfiguration: Hashable, Sendable {
     package let routes: String?
     package let workload: WorkloadReference
     package let address: SocketAddress
+    /// What the environment says of tunnels.
+    package let dataPath: DataPathOptions
+    /// What is to be told of variables that are not obeyed.
+    package let environmentNotes: [EnvironmentOptions.Note]
 
     package static let defaultAddress = SocketAddress(.anyV6, 15008)
 
     /// Completes options with defaults.
     /// - Throws: ``ConfigurationError`` when something needed is missing.
-    package init(_ options: WaypointOptions) throws(ConfigurationError) {
+    package init(_ options: WaypointOptions, environment: EnvironmentOptions? = nil) throws(ConfigurationError) {
+        dataPath = environment?.over(DataPathOptions()) ?? DataPathOptions()
+        environmentNotes = environment?.notes ?? []
         program = try ProgramConfiguration(options.program, source: "ztun-waypoint run")
         guard let workload = options.workload else {
             throw ConfigurationError(
@@ -61,16 +67,21 @@ package struct WaypointConfiguration: Hashable, Sendable {
         address = options.address ?? Self.defaultAddress
     }
 
-    /// Reads a configuration file and lays flags over it.
+    /// Reads a configuration file and lays the environment and the flags over it.
     /// - Parameters:
     ///   - flags: what the command line says; wins.
+    ///   - environment: what the environment says; wins over the file.
     ///   - path: the file of `--config`; nil when there is none.
-    package init(flags: WaypointOptions, file path: String?) throws(ConfigurationError) {
+    package init(flags: WaypointOptions, environment: EnvironmentOptions? = nil, file path: String?)
+        throws(ConfigurationError)
+    {
+        var flags = flags
+        if let environment { flags.program = flags.program.over(environment.program) }
         guard let path else {
-            try self.init(flags)
+            try self.init(flags, environment: environment)
             return
         }
         let file = try WaypointOptions(parsing: try ConfigurationFile.read(path), file: path)
-        try self.init(flags.over(file))
+        try self.init(flags.over(file), environment: environment)
     }
 }

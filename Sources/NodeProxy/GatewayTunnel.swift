@@ -104,7 +104,8 @@ final class GatewayTunnel: EventHandler, TunnelWaiter, RelayOwner, TunnelOwner {
             tunnel = try TunnelConnection(
                 socket: socket, isConnected: true, role: .client, context: try site.tunnelContext(for: key),
                 expectation: .oneOf(inner), local: SocketAddress(key.sourceAddress, 0), remote: key.destination,
-                loop: site.worker.loop, buffers: site.worker.buffers, limits: HTTP2Limits(), share: site.share,
+                loop: site.worker.loop, buffers: site.worker.buffers, limits: site.worker.settings.http2,
+                share: site.share,
                 owner: self)
         } catch {
             fail(error)

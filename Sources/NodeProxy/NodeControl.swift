@@ -72,6 +72,11 @@ final class NodeControl: Sendable {
     }
 }
 
+/// The first state cannot be used; the text names file, place and fault.
+struct StateUnusable: Error, CustomStringConvertible {
+    let description: String
+}
+
 /// What the control thread does in each round. Confined to it by the lock of ``NodeControl``.
 final class NodeRounds {
     unowned let node: Node
@@ -123,14 +128,14 @@ final class NodeRounds {
     }
 
     /// Reads the state before anything else runs.
-    func loadFirstState() throws(ConfigurationError) {
+    func loadFirstState() throws(StateUnusable) {
         for _ in 0..<50 {
             let now = Int64(Kernel.realtimeNow())
             switch state.check(now: now) {
             case .loaded, .unchanged: return
             case .settling: Kernel.pause(milliseconds: 10)
             case .failed:
-                throw ConfigurationError(file: "ztund", problem: state.status(now: now).lastError)
+                throw StateUnusable(description: state.status(now: now).lastError)
             }
         }
     }

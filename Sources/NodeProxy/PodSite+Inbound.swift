@@ -26,7 +26,7 @@ extension PodSite: TunnelOwner {
         do throws(TunnelFailure) {
             let connection = try TunnelConnection.serve(
                 socket, from: peer, context: contexts.server, trustDomain: workload.identity.trustDomain,
-                loop: worker.loop, buffers: worker.buffers, share: share, owner: self)
+                loop: worker.loop, buffers: worker.buffers, limits: worker.settings.http2, share: share, owner: self)
             tunnels[ObjectIdentifier(connection)] = connection
         } catch {
             worker.report(.warn, "tunnel from \(peer.ip) refused: \(error)")

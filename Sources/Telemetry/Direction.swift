@@ -10,6 +10,8 @@ package enum Direction: String, Sendable, CaseIterable, Hashable {
 package enum Reporter: String, Sendable, CaseIterable, Hashable {
     case source
     case destination
+    /// The waypoint between the two.
+    case waypoint
 }
 
 /// Whether the peer was verified by mutual TLS.

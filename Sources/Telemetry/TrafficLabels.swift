@@ -8,6 +8,8 @@ package struct TrafficLabels: Hashable, Sendable {
     package var destinationServiceNamespace = ""
     package var destinationServiceName = ""
     package var securityPolicy = SecurityPolicy.unknown
+    /// Whether requests pass, which have a metric of their own: the connection counts, and is in no TCP metric.
+    package var isHTTP = false
 
     package init(reporter: Reporter) {
         self.reporter = reporter
@@ -15,6 +17,11 @@ package struct TrafficLabels: Hashable, Sendable {
 
     /// Label names and values in Istio's order, given to the body one by one.
     package func forEach(flag: ResponseFlag, _ body: (_ name: String, _ value: String) -> Void) {
+        forEach(flags: flag.rawValue, body)
+    }
+
+    /// The same with flags of another kind, and an answer's status where there is one.
+    package func forEach(flags: String, status: UInt16? = nil, _ body: (_ name: String, _ value: String) -> Void) {
         func give(_ name: String, _ value: String) { body(name, value.isEmpty ? "unknown" : value) }
         give("reporter", reporter.rawValue)
         give("source_workload", source.workload)
@@ -36,8 +43,9 @@ package struct TrafficLabels: Hashable, Sendable {
         give("destination_app", destination.canonicalService)
         give("destination_version", destination.canonicalRevision)
         give("destination_cluster", destination.cluster)
-        give("request_protocol", "tcp")
-        give("response_flags", flag.rawValue)
+        give("request_protocol", isHTTP ? "http" : "tcp")
+        if let status { give("response_code", "\(status)") }
+        give("response_flags", flags)
         give("connection_security_policy", securityPolicy.rawValue)
         if !source.workload.isEmpty || !destination.workload.isEmpty {
             give("source_region", source.region)

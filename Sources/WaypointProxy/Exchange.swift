@@ -26,6 +26,8 @@ struct Exchange {
     var keepsAlive = false
     var status: UInt16 = 0
     var reason: Reason?
+    /// The client closed before the answer was complete.
+    var isCutByClient = false
     /// Why it failed, for the log.
     var detail = ""
     var requestBytes: UInt64 = 0

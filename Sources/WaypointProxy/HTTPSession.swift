@@ -3,6 +3,7 @@ internal import HBONE
 internal import HTTP1
 internal import MeshModel
 internal import RoutingCore
+internal import Telemetry
 
 /// A client's HTTP/1.1 connection inside one tunnel stream: reads requests one by one, routes each, and passes bytes both
 /// ways with back-pressure.
@@ -48,21 +49,39 @@ final class HTTPSession: EventHandler, ChannelReceiver, HTTP1RequestDelegate {
     private var isDraining = false
     private lazy var deadline = Deadline(owner: self, kind: 0)
     private var armed: Limit?
-    let row: Int
+    /// What counts this connection.
+    let series: TrafficTable.SeriesIndex
+    /// The row of the request table that was used last, and for which workload.
+    private var knownRow: (row: Int, workload: Workload?)?
     // What the destination leads to, as long as the routes are these.
     private var knownTable: HTTPRouteTable?
     private var knownRoutes: HTTPRouteTable.Routes?
 
-    init(channel: Channel, source: TunnelSource, destination: L7Destination, row: Int, worker: WaypointWorker) {
+    init(channel: Channel, source: TunnelSource, destination: L7Destination, worker: WaypointWorker) {
         self.channel = channel
         self.source = source
         self.destination = destination
-        self.row = row
+        series = worker.traffic.series(for: worker.labels(source, destination, nil, isHTTP: true))
         self.worker = worker
         super.init()
         channel.receiver = self
         arm(.quiet)
         worker.opened(self)
+    }
+
+    /// Where this request is counted; looked up again only when another workload answers than the last time.
+    var row: Int {
+        let workload = exchange.choice?.workload
+        if let knownRow, knownRow.workload === workload { return knownRow.row }
+        let row = worker.requests.row(worker.labels(source, destination, workload, isHTTP: true))
+        knownRow = (row, workload)
+        return row
+    }
+
+    /// Why the request was not answered by its upstream.
+    var flag: RequestFlag {
+        guard let reason = exchange.reason else { return .none }
+        return RequestFlag(reason, isConnected: exchange.requestSent, isByClient: exchange.isCutByClient)
     }
 
     /// The routes in force for what the client called; nil when it is its own backend.
@@ -206,6 +225,7 @@ final class HTTPSession: EventHandler, ChannelReceiver, HTTP1RequestDelegate {
         guard phase != .closed else { return }
         if phase == .connecting || phase == .exchanging {
             exchange.reason = exchange.reason ?? .reset
+            exchange.isCutByClient = true
             exchange.detail = "the client closed before the answer was complete"
             worker.completed(self)
         }

@@ -6,9 +6,10 @@ struct ListenFailure: Error, CustomStringConvertible {
     let description: String
 }
 
-/// The listening socket that all workers accept from.
+/// The listening socket that all workers accept from. It is bound at the start, so that a taken port ends it, and listens
+/// once there is an identity to serve with: until then the kernel refuses.
 enum TunnelSocket {
-    static func listen(at address: SocketAddress) throws(ListenFailure) -> Descriptor {
+    static func bind(at address: SocketAddress) throws(ListenFailure) -> Descriptor {
         var address = address
         var isIPv6 = !address.ip.isIPv4
         var number = Kernel.tcpSocket(ipv6: isIPv6)
@@ -24,9 +25,13 @@ enum TunnelSocket {
         if isIPv6 { _ = Kernel.setV6Only(socket.number, !address.ip.isUnspecified) }
         let bound = Kernel.bind(socket.number, address, ipv6Socket: isIPv6)
         guard bound >= 0 else { throw failure(address, "bind", bound) }
-        let listening = Kernel.listen(socket.number, backlog: 4096)
-        guard listening >= 0 else { throw failure(address, "listen", listening) }
         return socket
+    }
+
+    /// Lets connections come in; may be called again.
+    static func listen(_ socket: Int32, at address: SocketAddress) throws(ListenFailure) {
+        let listening = Kernel.listen(socket, backlog: 4096)
+        guard listening >= 0 else { throw failure(address, "listen", listening) }
     }
 
     private static func failure(_ address: SocketAddress, _ call: String, _ result: Int32) -> ListenFailure {

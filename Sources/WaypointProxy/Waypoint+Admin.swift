@@ -62,30 +62,29 @@ extension Waypoint: AdminSource {
         }
     }
 
-    /// `istio_requests_total` by called service and status, of the answers the workers gave last.
+    /// `istio_requests_total` of the answers the workers gave last.
     package func metrics() -> [Metric] {
-        var sums: [String: (namespace: String, counts: [UInt16: UInt64])] = [:]
-        for table in shared.withLock({ $0.routes }) {
-            for row in table.rows {
-                for entry in row.byStatus {
-                    sums[row.destination, default: (row.namespace, [:])].counts[entry.status, default: 0] += entry.count
-                }
-            }
+        var sums: [TrafficLabels: [RequestTable.Outcome: UInt64]] = [:]
+        for row in shared.withLock({ $0.routes }).flatMap(\.rows) {
+            for (outcome, count) in row.outcomes { sums[row.labels, default: [:]][outcome, default: 0] += count }
         }
-        let samples = sums.sorted { $0.key < $1.key }.flatMap { destination, row in
-            row.counts.sorted { $0.key < $1.key }.map { status, count in
-                Metric.Sample(
-                    Double(count),
-                    labels: [
-                        .init("reporter", "waypoint"), .init("destination_service", destination),
-                        .init("destination_service_namespace", row.namespace), .init("request_protocol", "http"),
-                        .init("response_code", "\(status)"), .init("connection_security_policy", "mutual_tls"),
-                    ])
+        let samples = sums.flatMap { labels, counts in
+            counts.map { outcome, count in
+                var sample = Metric.Sample(Double(count))
+                labels.forEach(flags: outcome.flag.rawValue, status: outcome.status) {
+                    sample.labels.append(.init($0, $1))
+                }
+                return sample
             }
         }
         guard !samples.isEmpty else { return [] }
+        // The same order on every scrape.
+        let sorted = samples.map { (key: $0.labels.map(\.value), sample: $0) }
+            .sorted { $0.key.lexicographicallyPrecedes($1.key) }
         return [
-            Metric("istio_requests", .counter, help: "Requests that the waypoint has answered.", samples: samples)
+            Metric(
+                "istio_requests", .counter, help: "Requests that the waypoint has answered",
+                samples: sorted.map(\.sample))
         ]
     }
 

@@ -29,6 +29,8 @@ package final class Waypoint: Sendable {
         var notes: [String] = []
         var routes: [RequestTable] = []
         var shutDown: (@Sendable () -> Void)?
+        /// The tunnel socket, bound; owned by the run.
+        var socket: Int32 = -1
     }
 
     /// - Throws: `SystemError` when the process has no descriptors for its mailboxes; a fault of the log filter.
@@ -39,6 +41,7 @@ package final class Waypoint: Sendable {
         settings.trustDomain = configuration.program.trustDomain
         settings.streamsPerConnection = configuration.program.poolMaxStreams
         settings.address = configuration.address
+        settings.apply(configuration.dataPath)
         self.settings = settings
         log = Log(
             format: configuration.program.logFormat == .json ? .json : .text,
@@ -75,7 +78,8 @@ package final class Waypoint: Sendable {
     ) throws {
         _ = Kernel.raiseDescriptorLimit()
         Kernel.ignoreBrokenPipes()
-        let socket = try TunnelSocket.listen(at: configuration.address)
+        let socket = try TunnelSocket.bind(at: configuration.address)
+        shared.withLock { $0.socket = socket.number }
         let writer = try LogWriter(log)
         defer { writer.finish() }
         shared.withLock { $0.shutDown = raiseSignal }
@@ -106,6 +110,9 @@ package final class Waypoint: Sendable {
             tell(.stop)
             for thread in threads { thread.join() }
             throw error
+        }
+        for note in configuration.environmentNotes {
+            log.write(note.isWarning ? .warn : .debug, .program, note.text, now: Kernel.realtimeNow())
         }
         log.write(.info, .program, "ztun-waypoint started", now: Kernel.realtimeNow()) { line in
             line.field("address", address: self.configuration.address)

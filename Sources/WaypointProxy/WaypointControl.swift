@@ -165,6 +165,12 @@ extension Waypoint {
             shared.withLock { $0.hasIdentity = false }
             return log.write(.warn, .identity, "no valid certificate any more", now: Kernel.realtimeNow())
         }
+        do {
+            try TunnelSocket.listen(shared.withLock { $0.socket }, at: configuration.address)
+        } catch {
+            log.write(.error, .waypoint, "\(error)", now: Kernel.realtimeNow())
+            return shutDown()
+        }
         do throws(TLSFailure) {
             tell(.identity(try WaypointIdentity(credentials, revocations: revocations?.list)))
             shared.withLock { $0.hasIdentity = true }

@@ -1,3 +1,5 @@
+internal import ControlPlane
+package import HTTP2
 package import MeshModel
 
 /// What a worker of the waypoint is told at start and keeps.
@@ -9,9 +11,21 @@ package struct WaypointSettings: Sendable {
     package var streamsPerConnection = 100
     /// Only for counting: the listening socket is opened by the program and shared by all workers.
     package var address = SocketAddress(.anyV6, 15008)
+    package var http2 = HTTP2Limits()
+    /// Seconds until a tunnel without streams is closed.
+    package var poolReleaseSeconds = 300.0
 
     package init(namespace: String, name: String) {
         self.namespace = namespace
         self.name = name
+    }
+
+    /// Takes over what the environment says of tunnels.
+    mutating func apply(_ options: DataPathOptions) {
+        http2.streamWindow = min(http2.streamWindow, options.streamWindow)
+        http2.largestStreamWindow = options.streamWindow
+        http2.connectionWindow = options.connectionWindow
+        http2.frameSize = options.frameSize
+        poolReleaseSeconds = Double(options.poolReleaseSeconds)
     }
 }

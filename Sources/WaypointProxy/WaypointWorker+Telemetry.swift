@@ -10,10 +10,12 @@ extension WaypointWorker {
 
     func opened(_ session: HTTPSession) {
         sessions[ObjectIdentifier(session)] = session
+        traffic.opened(session.series)
     }
 
     func closed(_ session: HTTPSession) {
-        sessions[ObjectIdentifier(session)] = nil
+        guard sessions.removeValue(forKey: ObjectIdentifier(session)) != nil else { return }
+        traffic.closed(session.series, flag: .none)
     }
 
     func opened(_ relay: RelaySession) {
@@ -23,7 +25,8 @@ extension WaypointWorker {
     /// A relay ended: metrics and access log.
     func closed(_ relay: RelaySession) {
         guard relays.removeValue(forKey: ObjectIdentifier(relay)) != nil else { return }
-        let series = traffic.series(for: labels(relay))
+        let series = traffic.series(
+            for: labels(relay.source, relay.destination, relay.choice?.workload, isHTTP: false))
         traffic.opened(series)
         traffic.received(Int(relay.bytesReceived), series)
         traffic.sent(Int(relay.bytesSent), series)
@@ -34,8 +37,12 @@ extension WaypointWorker {
         var record = AccessRecord(
             direction: .inbound, source: relay.source.address,
             destination: relay.choice?.address ?? relay.destination.address)
-        record.source.identity = relay.source.identity
-        record.source.namespace = relay.source.identity.namespace
+        if let workload = workload(of: relay.source) {
+            record.source = AccessRecord.Party(workload, identity: relay.source.identity)
+        } else {
+            record.source.identity = relay.source.identity
+            record.source.namespace = relay.source.identity.namespace
+        }
         record.hboneAddress = relay.destination.address.description
         record.service = relay.destination.service?.fields.hostname ?? ""
         if let workload = relay.choice?.workload {
@@ -49,19 +56,31 @@ extension WaypointWorker {
         log.complete(record, now: Kernel.realtimeNow())
     }
 
-    private func labels(_ relay: RelaySession) -> TrafficLabels {
-        var labels = TrafficLabels(reporter: .destination)
-        labels.source.principal = relay.source.identity.description
-        labels.source.namespace = relay.source.identity.namespace
-        if let workload = relay.choice?.workload {
-            labels.destination = PartyLabels(workload, principal: workload.identity)
+    /// The client's workload, where the address it comes from and the identity it proved belong together.
+    private func workload(of source: TunnelSource) -> Workload? {
+        let network = waypoint?.fields.network ?? ""
+        guard let found = snapshot.workload(at: NetworkAddress(network: network, ip: source.address.ip)) else {
+            return nil
         }
-        if let service = relay.destination.service {
+        return found.identity == source.identity ? found : nil
+    }
+
+    /// The metric labels of what a client has with a workload of what it called.
+    func labels(
+        _ source: TunnelSource, _ destination: L7Destination, _ workload: Workload?, isHTTP: Bool
+    ) -> TrafficLabels {
+        var labels = TrafficLabels(reporter: .waypoint)
+        if let known = self.workload(of: source) { labels.source = PartyLabels(known, principal: source.identity) }
+        labels.source.principal = source.identity.description
+        labels.source.namespace = source.identity.namespace
+        if let workload { labels.destination = PartyLabels(workload, principal: workload.identity) }
+        if let service = destination.service {
             labels.destinationService = service.fields.hostname
             labels.destinationServiceNamespace = service.fields.namespace
             labels.destinationServiceName = service.fields.name
         }
         labels.securityPolicy = .mutualTLS
+        labels.isHTTP = isHTTP
         return labels
     }
 
@@ -69,8 +88,10 @@ extension WaypointWorker {
 
     /// A request has its answer, or will get none: count it, and write its line.
     func completed(_ session: HTTPSession) {
-        requests.count(session.exchange.status, row: session.row)
         let reason = session.exchange.reason
+        requests.count(session.exchange.status, session.flag, row: session.row)
+        traffic.received(Int(clamping: session.exchange.requestBytes), session.series)
+        traffic.sent(Int(clamping: session.exchange.responseBytes), session.series)
         if let reason {
             remember(reason, session.exchange.detail, session.source, session.destination.address)
         }

@@ -11,12 +11,15 @@ extension WaypointWorker: TunnelOwner {
     func accept(_ socket: consuming Descriptor, _ peer: SocketAddress) {
         guard !isDraining else { return }
         guard let identity else {
-            return report(.warn, "a connection from \(peer) is refused: this waypoint has no valid certificate")
+            // It had one, else nobody would listen: closed without a word, like everything before the peer is verified.
+            return refused(
+                .certificateUnavailable, "this waypoint has no valid certificate", from: peer,
+                to: Kernel.localAddress(socket.number) ?? settings.address, peer: nil)
         }
         do throws(TunnelFailure) {
             let tunnel = try TunnelConnection.serve(
                 socket, from: peer, context: identity.server, trustDomain: settings.trustDomain, loop: loop,
-                buffers: buffers, owner: self)
+                buffers: buffers, limits: settings.http2, owner: self)
             tunnels[ObjectIdentifier(tunnel)] = tunnel
         } catch {
             report(.warn, "a connection from \(peer) cannot be served: \(error)")
@@ -79,8 +82,6 @@ extension WaypointWorker: TunnelOwner {
                 channel: channel, source: source, destination: destination, backend: backend ?? .called, worker: self)
             return
         }
-        let name = destination.service.map { $0.fields.hostname } ?? destination.address.description
-        let row = requests.row(name, namespace: destination.service?.fields.namespace ?? "")
-        _ = HTTPSession(channel: channel, source: source, destination: destination, row: row, worker: self)
+        _ = HTTPSession(channel: channel, source: source, destination: destination, worker: self)
     }
 }

@@ -32,9 +32,13 @@ final class WaypointWorker {
     var relays: [ObjectIdentifier: RelaySession] = [:]
     var isDraining = false
     private(set) lazy var pool = TunnelPool(
-        loop: loop, buffers: buffers, dialer: self, streamsPerConnection: settings.streamsPerConnection)
+        loop: loop, buffers: buffers, dialer: self, streamsPerConnection: settings.streamsPerConnection,
+        limits: settings.http2,
+        idleSeconds: settings.poolReleaseSeconds)
     private var clock = HTTPClock()
     private var clockTurn: UInt64 = .max
+    /// The tunnel socket; listened on while there is an identity to serve with, or was one.
+    private let socket: Int32
     private var listener: ConnectionListener?
     private var receiver: MailboxReceiver<WaypointMessage>?
 
@@ -43,15 +47,25 @@ final class WaypointWorker {
         _ settings: WaypointSettings, socket: Int32, mailbox: Mailbox<WaypointMessage>, log: Log
     ) throws(SystemError) {
         self.settings = settings
+        self.socket = socket
         self.log = log
         loop = try EventLoop()
         var generator = SystemRandomNumberGenerator()
         random = RandomDraws(seed: generator.next())
         receiver = try MailboxReceiver(mailbox, on: loop) { [unowned self] in take($0) }
-        listener = try ConnectionListener(descriptor: socket, loop: loop) { [unowned self] socket, peer in
-            accept(socket, peer)
-        } refused: { [unowned self] code in
-            report(.warn, "accepting paused: \(Kernel.errnoName(code))")
+    }
+
+    /// Accepts from the first identity on.
+    private func listen() {
+        guard listener == nil, !isDraining, identity != nil else { return }
+        do throws(SystemError) {
+            listener = try ConnectionListener(descriptor: socket, loop: loop) { [unowned self] socket, peer in
+                accept(socket, peer)
+            } refused: { [unowned self] code in
+                report(.warn, "accepting paused: \(Kernel.errnoName(code))")
+            }
+        } catch {
+            report(.error, "a worker cannot accept tunnels: \(error)")
         }
     }
 
@@ -75,7 +89,9 @@ final class WaypointWorker {
             self.snapshot = snapshot
             waypoint = snapshot.workload(namespace: settings.namespace, name: settings.name)
         case .routes(let table): routes = table
-        case .identity(let identity): self.identity = identity
+        case .identity(let identity):
+            self.identity = identity
+            listen()
         case .revoked(let list): cutRevoked(list)
         case .ask(let question, let reply): reply(answer(question))
         case .drain: drain()

@@ -1,6 +1,6 @@
 internal import ArgumentParser
+internal import CommandFlags
 internal import ControlPlane
-internal import Glibc
 internal import MeshModel
 internal import NodeProxy
 internal import StatusModel
@@ -34,45 +34,10 @@ struct RunCommand: ParsableCommand {
             EXAMPLE: ztund run --state mesh.yaml --ca-dir /var/lib/ztun/ca --pod default/client@/run/netns/client
             """)
 
-    @Option(help: ArgumentHelp("YAML file with these settings (state, pods, caDir, ...).", valueName: "file"))
-    var config: String?
-
-    @Option(help: ArgumentHelp("Workloads, services and policies, in ztunnel's local format.", valueName: "file"))
-    var state: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "Folder of Kubernetes manifests, read again when they change; in place of --state.", valueName: "dir"))
-    var manifests: String?
+    @OptionGroup var program: ProgramFlags
 
     @Option(help: ArgumentHelp("A pod: NAMESPACE/NAME@/path/of/its/netns. May be repeated.", valueName: "pod"))
     var pod: [String] = []
-
-    @Option(help: ArgumentHelp("Directory for the control socket (default /run/ztun).", valueName: "dir"))
-    var runDir: String?
-
-    @Option(
-        help: ArgumentHelp("Directory of an embedded CA, made if it is missing; for one host.", valueName: "dir"))
-    var caDir: String?
-
-    @Option(help: ArgumentHelp("Root certificates (PEM) for --identity.", valueName: "file"))
-    var roots: String?
-
-    @Option(
-        help: ArgumentHelp("spiffe://...=CERT.pem,KEY.pem; excludes --ca-dir. May be repeated.", valueName: "identity"))
-    var identity: [String] = []
-
-    @Option(
-        help: ArgumentHelp(
-            "Certificate revocation lists (PEM or DER), watched; default: the environment's CRL_PATH.",
-            valueName: "file"))
-    var crl: String?
-
-    @Option(help: ArgumentHelp("Trust domain of this mesh (default cluster.local).", valueName: "name"))
-    var trustDomain: String?
-
-    @Option(help: ArgumentHelp("Data threads: a number or auto (default).", valueName: "n"))
-    var workers: String?
 
     @Option(help: ArgumentHelp("nft (default) or external (somebody else's rules).", valueName: "mode"))
     var capture: String?
@@ -98,96 +63,39 @@ struct RunCommand: ParsableCommand {
             valueName: "source"))
     var probeSource: [String] = []
 
-    @Option(help: ArgumentHelp("Admin listener (default 127.0.0.1:15000).", valueName: "address"))
-    var adminAddress: String?
-
-    @Option(help: ArgumentHelp("Metrics listener (default [::]:15020).", valueName: "address"))
-    var metricsAddress: String?
-
-    @Option(help: ArgumentHelp("Readiness listener (default [::]:15021).", valueName: "address"))
-    var readinessAddress: String?
-
-    @Option(help: ArgumentHelp("text (default) or json.", valueName: "format"))
-    var logFormat: String?
-
-    @Option(help: ArgumentHelp("A level, or SCOPE=LEVEL clauses: info,access=off.", valueName: "filter"))
-    var logLevel: String?
-
-    @Option(
-        help: ArgumentHelp("Streams that share a tunnel connection (default 100; 0: one, used once).", valueName: "n"))
-    var poolMaxStreams: Int?
-
     func run() throws {
-        TerminationSignals.block()
-        let node: Node
-        do {
-            var flags = try options()
+        try ProgramFlags.run("ztund") {
             let environment = try EnvironmentOptions.ofProcess()
-            if flags.program.state == nil, flags.program.manifests == nil, let state = environment.inlineState {
-                let directory = flags.program.runDirectory ?? ProgramConfiguration.defaultRunDirectory
-                flags.program.state = try InlineState.keep(state, in: directory)
-            }
-            node = try Node(NodeConfiguration(flags: flags, environment: environment, file: config))
-        } catch let error as ConfigurationError {
-            throw ValidationError(error.description)
-        }
-        do {
-            try node.run(
-                waitForSignal: { TerminationSignals.wait() }, raiseSignal: { kill(getpid(), SIGTERM) })
-        } catch {
-            let line = Array("ztund: \(error)\n".utf8)
-            _ = write(STDERR_FILENO, line, line.count)
-            throw ExitCode.failure
+            var flags = try options()
+            flags.program = try program.options(environment)
+            return try Node(NodeConfiguration(flags: flags, environment: environment, file: program.config))
+        } run: {
+            try serve($0)
         }
     }
 
+    private func serve(_ node: Node) throws {
+        try node.run(
+            waitForSignal: { TerminationSignals.wait() }, raiseSignal: { TerminationSignals.raise() })
+    }
+
+    /// What our own flags say.
     private func options() throws -> NodeOptions {
         var options = NodeOptions()
-        options.program.state = state
-        options.program.manifests = manifests
-        options.program.runDirectory = runDir
-        options.program.caDirectory = caDir
-        options.program.roots = roots
-        options.program.crl = crl
-        options.program.trustDomain = trustDomain
-        try options.program.fillFromEnvironment()
-        options.program.logLevel = logLevel
-        options.program.poolMaxStreams = poolMaxStreams
-        options.program.identities = try identity.map {
-            try parse($0, "--identity", IdentityReference.form) { IdentityReference($0) }
-        }
-        options.program.workers = try workers.map { try parse($0, "--workers", WorkerCount.form) { WorkerCount($0) } }
-        options.program.adminAddress = try adminAddress.map { try address($0, "--admin-address") }
-        options.program.metricsAddress = try metricsAddress.map { try address($0, "--metrics-address") }
-        options.program.readinessAddress = try readinessAddress.map { try address($0, "--readiness-address") }
-        options.program.logFormat = try logFormat.map {
-            try parse($0, "--log-format", "text or json") { LogFormat(rawValue: $0) }
-        }
         options.capture = try capture.map {
-            try parse($0, "--capture", "nft or external") { CaptureMode(rawValue: $0) }
+            try ProgramFlags.parse($0, "--capture", "nft or external") { CaptureMode(rawValue: $0) }
         }
-        options.onExit = try onExit.map { try parse($0, "--on-exit", "remove or keep") { CaptureOnExit(rawValue: $0) } }
+        options.onExit = try onExit.map {
+            try ProgramFlags.parse($0, "--on-exit", "remove or keep") { CaptureOnExit(rawValue: $0) }
+        }
         options.replace = replace ? true : nil
         options.whenReplaced = try whenReplaced.map {
-            try parse($0, "--when-replaced", "exit or wait") { WhenReplaced(rawValue: $0) }
+            try ProgramFlags.parse($0, "--when-replaced", "exit or wait") { WhenReplaced(rawValue: $0) }
         }
         options.probeSources = try probeSource.map {
-            try parse($0, "--probe-source", "an address or a CIDR range") { IPPrefix($0) }
+            try ProgramFlags.parse($0, "--probe-source", "an address or a CIDR range") { IPPrefix($0) }
         }
-        options.pods = try pod.map { try parse($0, "--pod", PodReference.form) { PodReference($0) } }
+        options.pods = try pod.map { try ProgramFlags.parse($0, "--pod", PodReference.form) { PodReference($0) } }
         return options
-    }
-
-    private func address(_ text: String, _ flag: String) throws -> SocketAddress {
-        try parse(text, flag, "an address as '127.0.0.1:15000' or '[::]:15000'") { SocketAddress($0) }
-    }
-
-    private func parse<Value>(_ text: String, _ flag: String, _ form: String, _ read: (String) -> Value?) throws
-        -> Value
-    {
-        guard let value = read(text) else {
-            throw ValidationError("\(flag) \(text.debugDescription): expected \(form)")
-        }
-        return value
     }
 }

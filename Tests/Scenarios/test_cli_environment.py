@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 
+import h2.events
 import pytest
 
 from support import netns
@@ -98,6 +99,32 @@ def test_variables_steer_the_daemon(mesh, monkeypatch):
         peer.send(stream, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         body = peer.receive(stream, 1)
     assert f'"peer": "{server.ipv4}"'.encode() in body, "the pod's own address, not the client's"
+
+
+WINDOWS = {
+    "HTTP2_STREAM_WINDOW_SIZE": "100000", "HTTP2_CONNECTION_WINDOW_SIZE": "300000", "HTTP2_FRAME_SIZE": "20000"}
+
+
+def announced(mesh, pod, name="client"):
+    """(stream window, frame size, connection window) that a peer is told on our tunnel port."""
+    context = client_context(mesh.authority, *mesh.leaf(name, mesh.world.client.identity))
+    with mesh.world.outsider.connect(pod.ipv4, 15008) as raw, Client(raw, context) as peer:
+        assert peer.wait(h2.events.RemoteSettingsChanged)
+        # The window's update follows the settings, at the latest before the answer to anything we ask for.
+        status, _, _ = peer.connect("nonsense")
+        assert status == 400
+        settings = peer.h2.remote_settings
+        return settings.initial_window_size, settings.max_frame_size, peer.h2.outbound_flow_control_window
+
+
+@pytest.mark.root
+def test_windows_and_frames_hold_for_accepted_tunnels_too(mesh, monkeypatch):
+    for name, value in WINDOWS.items():
+        monkeypatch.setenv(name, value)
+    mesh.start_ztund(mesh.second, [mesh.world.server])
+    mesh.start_waypoint(mesh.world.waypoint, "routes: []\n")
+    assert announced(mesh, mesh.world.server) == (100_000, 20_000, 300_000)
+    assert announced(mesh, mesh.world.waypoint) == (100_000, 20_000, 300_000)
 
 
 @pytest.mark.root

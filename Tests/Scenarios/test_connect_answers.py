@@ -126,6 +126,17 @@ def test_row_55_what_is_no_answer(mesh, name):
     assert mesh.one.alive()
 
 
+@pytest.mark.parametrize("status", ["200", "201", "299"])
+def test_any_2xx_opens_the_tunnel(mesh, status):
+    """RFC 9110 9.3.6: any 2xx to a CONNECT means that the sender is in tunnel mode after the header section."""
+    with DoubleServer(mesh.world.server, 7778):
+        mesh.answer, mesh.peer.success = ("127.0.0.1", 7778), status
+        try:
+            wait_for(lambda: exchange(mesh.world.client, mesh.world.server.ipv4, 8080) is None, "it carries bytes", 15)
+        finally:
+            mesh.peer.success = "200"
+
+
 def test_row_55_afterwards_the_tunnel_serves(mesh):
     """A peer that has come to its senses is called again."""
     with DoubleServer(mesh.world.server, 7777):

@@ -1,5 +1,6 @@
 import MeshModel
 import RoutingCore
+import Telemetry
 import Testing
 
 @testable import WaypointProxy
@@ -33,16 +34,26 @@ import Testing
 
     @Test func requestsAreCountedInABoundedTable() {
         var table = RequestTable()
-        let shop = table.row("shop", namespace: "default")
-        #expect(table.row("shop", namespace: "default") == shop)
-        for status: UInt16 in [200, 200, 404, 0, 600] { table.count(status, row: shop) }
-        #expect(table.total == 5)
-        #expect(table.rows[shop].byStatus.map(\.status) == [200, 404])
-        #expect(table.rows[shop].byStatus.map(\.count) == [2, 1])
-        for number in 0..<2000 { table.count(200, row: table.row("s\(number)", namespace: "")) }
+        func labels(_ name: String) -> TrafficLabels {
+            var labels = TrafficLabels(reporter: .waypoint)
+            labels.destinationServiceName = name
+            return labels
+        }
+        let shop = table.row(labels("shop"))
+        #expect(table.row(labels("shop")) == shop)
+        for status: UInt16 in [200, 200, 404, 0, 600] { table.count(status, .none, row: shop) }
+        table.count(404, .noRoute, row: shop)
+        #expect(table.total == 6)
+        #expect(table.rows[shop].outcomes.map(\.outcome.status) == [200, 404, 0, 404])
+        #expect(table.rows[shop].outcomes.map(\.count) == [2, 1, 2, 1])
+        // An application may answer with any status it likes: what a row holds is bounded, and no request is lost.
+        for status: UInt16 in 100..<600 { table.count(status, .none, row: shop) }
+        #expect(table.rows[shop].outcomes.count == RequestTable.outcomeLimit)
+        #expect(table.rows[shop].outcomes.reduce(0) { $0 + $1.count } == 506)
+        for number in 0..<2000 { table.count(200, .none, row: table.row(labels("s\(number)"))) }
         #expect(table.rows.count == RequestTable.rowLimit)
-        #expect(table.rows.last?.destination == "overflow")
-        #expect(table.rows.last?.byStatus.first?.count == UInt64(2000 - (RequestTable.rowLimit - 2)))
+        #expect(table.rows.last?.labels.destinationService == "overflow")
+        #expect(table.rows.last?.outcomes.first?.count == UInt64(2000 - (RequestTable.rowLimit - 2)))
     }
 
     @Test func everyReasonHasAProxyStatus() {

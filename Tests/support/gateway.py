@@ -34,6 +34,7 @@ class Gateway:
         self.pod, self.context, self.target = pod, context, target
         self.requests = []
         self.connections = 0
+        self.success = "200"
         with netns.inside(pod.netns):
             self._listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
         self._open = set()
@@ -151,7 +152,7 @@ class _Session:
         with netns.inside(self.gateway.pod.netns):
             self.sockets[stream] = socket.create_connection(where, 5)
         self.waiting[stream] = b""
-        self.h2.send_headers(stream, [(":status", "200")])
+        self.h2.send_headers(stream, [(":status", self.gateway.success)])
 
     def read_target(self, one):
         stream = self.stream_of(one)

@@ -1,16 +1,5 @@
-internal import ArgumentParser
 internal import ControlPlane
 internal import Glibc
-
-/// `ztund settings`.
-struct SettingsCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "settings", abstract: "List every setting with its key, flag, variable and default (Markdown).")
-
-    func run() {
-        print(SettingsHandbook.text, terminator: "")
-    }
-}
 
 /// State that an environment variable holds.
 enum InlineState {
