@@ -12,7 +12,7 @@ VENV := .build/venv
 PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
 export ZTUN_BIN ?= $(CURDIR)/$(RELEASE)
 
-.PHONY: help setup build demo test check bench bench-core gate baseline format lint clean
+.PHONY: help setup build demo test check soak bench bench-core gate baseline format lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: setup lint build ## everything a change must pass, in under half an hour; 
 
 check: setup build ## the slower tests: bulk checksums, long runs, leak hunts
 	@$(PYTEST) Tests -m slow
+
+soak: build ## mixed load, disturbances and hostile peers for SOAK_MINUTES (20), with a table at the end (needs root)
+	@$(VENV)/bin/python scripts/soak.py
 
 bench: build ## ours beside Envoy on this machine, as Benchmarks/peer/README.md describes (needs root)
 	@ZTUN_BENCH_PYTHON=$(CURDIR)/$(VENV)/bin/python Benchmarks/peer/run.sh $(BENCH)
