@@ -6,6 +6,8 @@ import Glibc
 ///     ztun-bench list                    every case and what one operation of it is
 ///     ztun-bench count [CASE...]         runs each case for callgrind (Benchmarks/core/gate.py starts it so)
 ///     ztun-bench time [CASE...]          nanoseconds per operation, and exit status 1 where one is over its limit
+///     ztun-bench load WORKLOADS POLICIES      time and memory of a state file of that size, and of one change in it
+///     ztun-bench state WORKLOADS POLICIES CHANGED|none FILE    writes such a file
 @main
 struct BenchProgram {
     static let entries: [BenchEntry] = TunnelCase.entries + RoutingCase.entries + ParserCase.entries + ScaleCase.entries
@@ -14,6 +16,14 @@ struct BenchProgram {
         Kernel.ignoreBrokenPipes()
         var arguments = CommandLine.arguments.dropFirst()
         let command = arguments.popFirst() ?? "list"
+        let numbers = arguments.map { Int($0) }
+        if command == "load", numbers.count == 2, let workloads = numbers[0], let policies = numbers[1] {
+            return try StateLoad.run(workloads: workloads, policies: policies)
+        }
+        if command == "state", numbers.count == 4, let workloads = numbers[0], let policies = numbers[1] {
+            return try StateLoad.write(
+                workloads: workloads, policies: policies, changed: numbers[2], path: Array(arguments)[3])
+        }
         let unknown = arguments.filter { name in !entries.contains { $0.name == name } }
         guard unknown.isEmpty else { return usage("no such case: \(unknown.joined(separator: ", "))") }
         let chosen = entries.filter { arguments.isEmpty || arguments.contains($0.name) }
@@ -26,7 +36,8 @@ struct BenchProgram {
     }
 
     private static func usage(_ problem: String) {
-        let text = "ztun-bench: \(problem)\nusage: ztun-bench list | count [CASE...] | time [CASE...]\n"
+        let text =
+            "ztun-bench: \(problem)\nusage: ztun-bench list | count [CASE...] | time [CASE...] | load WORKLOADS POLICIES\n"
         _ = text.withCString { write(2, $0, strlen($0)) }
         exit(2)
     }

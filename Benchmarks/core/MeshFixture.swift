@@ -70,8 +70,8 @@ struct MeshFixture {
             policies: (0..<policies).map(policy))
     }
 
-    /// The state file of as many workloads and policies, in ztunnel's local format.
-    static func stateFile(workloads count: Int, policies: Int = 0) -> [UInt8] {
+    /// The state file of as many workloads and policies, in ztunnel's local format; of one workload another revision.
+    static func stateFile(workloads count: Int, policies: Int = 0, changed: Int? = nil) -> [UInt8] {
         var text = "workloads:\n"
         for index in 0..<count {
             let service = index / endpoints
@@ -88,7 +88,7 @@ struct MeshFixture {
                   workloadName: app\(service)
                   workloadType: deployment
                   canonicalName: app\(service)
-                  canonicalRevision: v0
+                  canonicalRevision: v\(index == changed ? 1 : 0)
                   services:
                     \(serviceName(service)): {80: 8080}
 

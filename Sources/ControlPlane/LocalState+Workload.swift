@@ -1,6 +1,6 @@
 internal import MeshModel
 
-extension Workload {
+extension Workload.Fields {
     private static let keys = [
         "uid", "name", "namespace", "workloadIps", "protocol", "networkMode", "trustDomain", "serviceAccount",
         "network",
@@ -10,9 +10,9 @@ extension Workload {
     ]
 
     /// Reads one element of `workloads`; `namespace`, `workloadIps` and `services` are mandatory, as upstream has it.
-    convenience init(reading reader: YAMLReader, trustDomain: String) throws(ConfigurationError) {
+    init(reading reader: YAMLReader, trustDomain: String) throws(ConfigurationError) {
         let fields = try reader.fields(Self.keys)
-        var made = Fields()
+        var made = Workload.Fields()
         made.name = try fields.text("name")
         made.namespace = try fields.requiredText("namespace")
         made.addresses = try fields.required("workloadIps") { reader throws(ConfigurationError) in
@@ -37,7 +37,7 @@ extension Workload {
         made.clusterID = try fields.text("clusterId")
         made.nativeTunnel = try fields.bool("nativeTunnel")
         made.applicationTunnel = try fields.optional("applicationTunnel") { reader throws(ConfigurationError) in
-            try ApplicationTunnel(reading: reader)
+            try Workload.ApplicationTunnel(reading: reader)
         }
         made.waypoint = try fields.gateway("waypoint")
         made.networkGateway = try fields.gateway("networkGateway")
@@ -47,16 +47,16 @@ extension Workload {
         made.canonicalRevision = try fields.text("canonicalRevision")
         made.authorizationPolicies = try fields.list("authorizationPolicies") { reader throws(ConfigurationError) in
             try reader.parsed("a policy as 'namespace/name'") { text in
-                text.split(separator: "/", omittingEmptySubsequences: false).count == 2 ? text : nil
+                text.utf8.count { $0 == UInt8(ascii: "/") } == 1 ? text : nil
             }
         }
         made.locality =
             try fields.optional("locality") { reader throws(ConfigurationError) in
                 let fields = try reader.fields(["region", "zone", "subzone"])
-                return Locality(
+                return Workload.Locality(
                     region: try fields.text("region"), zone: try fields.text("zone"),
                     subzone: try fields.text("subzone"))
-            } ?? Locality()
+            } ?? Workload.Locality()
         made.capacity =
             try fields.optional("capacity") { reader throws(ConfigurationError) in
                 try reader.integer(0...UInt32.max)
@@ -68,7 +68,8 @@ extension Workload {
             }
             return Dictionary(pairs) { $1 }
         }
-        self.init(made)
+        self = made
+        let identity = made.identity
         guard SpiffeID(identity.description) == identity else {
             throw fields.place("serviceAccount").error("\(identity.description.quoted) is not a valid identity")
         }

@@ -12,31 +12,32 @@ package struct LocalState: Sendable {
 }
 
 extension LocalState {
-    /// Reads a state file's text.
+    /// Reads a state file's text, one element of its lists at a time.
     /// - Parameters:
     ///   - trustDomain: the daemon's own; a workload that names none is in it.
+    ///   - previous: what the file said before. What says the same now is the same object, which costs no memory and
+    ///     is seen at once to be no change.
     /// - Throws: ``ConfigurationError`` with line and key; nothing is half read.
     package init(
-        parsing bytes: [UInt8], file: String, trustDomain: String, limits: YAMLLimits = YAMLLimits()
+        parsing bytes: [UInt8], file: String, trustDomain: String, previous: LocalState = LocalState(),
+        limits: YAMLLimits = YAMLLimits()
     ) throws(ConfigurationError) {
-        let root = YAMLReader(try YAMLDocument.parse(bytes, file: file, limits: limits), file: file)
-        let fields = try root.fields(["workloads", "policies", "services"])
-        var registry = LocalStateRegistry(file: file)
-        workloads = try fields.list("workloads") { reader throws(ConfigurationError) in
-            let workload = try Workload(reading: reader, trustDomain: trustDomain)
-            try registry.add(workload, at: reader)
-            return workload
+        var reading = LocalStateReading(file: file, trustDomain: trustDomain, previous: previous)
+        let root = try YAMLDocument.parse(bytes, file: file, limits: limits) { item throws(ConfigurationError) in
+            guard let list = LocalStateReading.List(rawValue: item.key) else { return }
+            do throws(ConfigurationError) {
+                try reading.take(YAMLReader(item.node, file: file), of: list)
+            } catch {
+                throw error.inside("[\(item.index)]").inside(item.key)
+            }
         }
-        services = try fields.list("services") { reader throws(ConfigurationError) in
-            let service = try Service(reading: reader)
-            try registry.add(service, at: reader)
-            return service
+        let fields = try YAMLReader(root, file: file).fields(LocalStateReading.List.allCases.map(\.rawValue))
+        // Lists that were not handed out: those with an anchor, and other names for them.
+        for list in LocalStateReading.List.allCases {
+            _ = try fields.list(list.rawValue) { reader throws(ConfigurationError) in
+                try reading.take(reader, of: list)
+            }
         }
-        policies = try fields.list("policies") { reader throws(ConfigurationError) in
-            let policy = try AuthorizationPolicy(reading: reader)
-            try registry.add(policy, at: reader)
-            return policy
-        }
-        warnings = registry.warnings()
+        self = reading.finish()
     }
 }

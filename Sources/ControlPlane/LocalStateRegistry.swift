@@ -41,10 +41,10 @@ struct LocalStateRegistry {
     }
 
     private static func define<Key: Hashable>(
-        _ key: Key, _ name: String, in known: inout [Key: Int], at reader: YAMLReader
+        _ key: Key, _ name: @autoclosure () -> String, in known: inout [Key: Int], at reader: YAMLReader
     ) throws(ConfigurationError) {
         if let line = known.updateValue(Int(reader.node.line), forKey: key) {
-            throw reader.error("\(name) is defined twice", hint: "first at line \(line)")
+            throw reader.error("\(name()) is defined twice", hint: "first at line \(line)")
         }
     }
 

@@ -21,12 +21,15 @@ package final class StateSource: Sendable {
         path: String, trustDomain: String, deliver: @escaping @Sendable (LocalState, UInt64) -> Void
     ) {
         let counts = Lock(Counts())
+        // What is in force, so that the next reading makes new objects only for what has changed.
+        let last = Lock(LocalState())
         self.path = path
         self.counts = counts
         file = FileSource(
             path: path,
             parse: { bytes, name throws(ConfigurationError) in
-                try LocalState(parsing: bytes, file: name, trustDomain: trustDomain)
+                try LocalState(
+                    parsing: bytes, file: name, trustDomain: trustDomain, previous: last.withLock { $0 })
             },
             deliver: { state, generation in
                 counts.withLock {
@@ -34,6 +37,7 @@ package final class StateSource: Sendable {
                         workloads: state.workloads.count, services: state.services.count,
                         policies: state.policies.count, warnings: state.warnings)
                 }
+                last.withLock { $0 = state }
                 deliver(state, generation)
             })
     }

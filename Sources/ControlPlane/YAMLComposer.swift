@@ -1,7 +1,18 @@
 internal import CYaml
 
 /// Turns libyaml's events into nodes; lives for one text, which it does not own.
+///
+/// With ``handsOutItems`` the elements of the lists directly under the root mapping are given away as they are complete,
+/// so that a long list is never whole in memory; in the root that follows such a list is empty. A list with an anchor
+/// stays whole, since it may be named again.
 struct YAMLComposer: ~Copyable {
+    /// What the text holds next.
+    enum Step {
+        case item(YAMLItem)
+        /// The root of a document that is not empty.
+        case document(YAMLNode)
+        case end
+    }
     /// A finished subtree under its anchor, and how many values it counts for.
     private struct Anchor {
         var node: YAMLNode
@@ -16,6 +27,8 @@ struct YAMLComposer: ~Copyable {
         /// The node count when it was opened.
         var startNodes: Int
         var items: [YAMLNode] = []
+        /// Elements given away instead of kept in ``items``.
+        var handedOut = 0
         var entries: [YAMLNode.Entry] = []
         var pendingKey: (text: String, line: Int32, column: Int32)?
         /// Keys seen, once there are too many to compare one by one.
@@ -26,14 +39,17 @@ struct YAMLComposer: ~Copyable {
     private let parser: UnsafeMutablePointer<yaml_parser_t>
     private let file: String
     private let limits: YAMLLimits
+    private let handsOutItems: Bool
+    private var completedItem: YAMLItem?
     private var levels: [Level] = []
     private var anchors: [String: Anchor] = [:]
     private var openAnchors: Set<String> = []
     private var aliases = 0
     private var nodes = 0
 
-    init(input: UnsafeBufferPointer<UInt8>, file: String, limits: YAMLLimits) {
+    init(input: UnsafeBufferPointer<UInt8>, file: String, limits: YAMLLimits, handsOutItems: Bool = false) {
         self.file = file
+        self.handsOutItems = handsOutItems
         self.limits = limits
         parser = .allocate(capacity: 1)
         parser.initialize(to: yaml_parser_t())
@@ -51,18 +67,28 @@ struct YAMLComposer: ~Copyable {
     /// All documents of the text that are not empty.
     mutating func documents() throws(ConfigurationError) -> [YAMLNode] {
         var documents: [YAMLNode] = []
+        while case .document(let root) = try next() { documents.append(root) }
+        return documents
+    }
+
+    /// The next item or document; after the end it must not be called again.
+    mutating func next() throws(ConfigurationError) -> Step {
         while true {
             var event = yaml_event_t()
             guard yaml_parser_parse(parser, &event) != 0 else { throw scannerError() }
             defer { yaml_event_delete(&event) }
             switch event.type {
             case YAML_STREAM_END_EVENT:
-                return documents
+                return .end
             case YAML_DOCUMENT_START_EVENT:
                 (anchors, openAnchors, aliases, nodes) = ([:], [], 0, 0)
             case YAML_SCALAR_EVENT, YAML_ALIAS_EVENT, YAML_SEQUENCE_START_EVENT, YAML_MAPPING_START_EVENT,
                 YAML_SEQUENCE_END_EVENT, YAML_MAPPING_END_EVENT:
-                if let root = try take(event), !root.isNull { documents.append(root) }
+                if let root = try take(event), !root.isNull { return .document(root) }
+                if let item = completedItem {
+                    completedItem = nil
+                    return .item(item)
+                }
             default:
                 break
             }
@@ -132,7 +158,12 @@ struct YAMLComposer: ~Copyable {
         guard !levels.isEmpty else { return node }
         let top = levels.count - 1
         guard levels[top].isMapping else {
-            levels[top].items.append(node)
+            if handsOutItems, top == 1, levels[1].anchor == nil, let key = levels[0].pendingKey?.text {
+                completedItem = YAMLItem(key: key, index: levels[1].handedOut, node: node)
+                levels[1].handedOut += 1
+            } else {
+                levels[top].items.append(node)
+            }
             return nil
         }
         if let key = levels[top].pendingKey {

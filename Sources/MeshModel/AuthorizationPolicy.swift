@@ -65,4 +65,11 @@ package final class AuthorizationPolicy: Sendable {
         self.dryRun = dryRun
         key = "\(namespace)/\(name)"
     }
+
+    /// Whether both mean the same under the same key.
+    package func saysTheSame(as other: AuthorizationPolicy) -> Bool {
+        self === other
+            || key == other.key && scope == other.scope && action == other.action && dryRun == other.dryRun
+                && rules == other.rules
+    }
 }

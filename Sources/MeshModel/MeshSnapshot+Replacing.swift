@@ -7,18 +7,19 @@ extension MeshSnapshot {
         var changes = MeshChanges()
         let uids = Set(workloads.map(\.fields.uid))
         changes.removedWorkloads = allWorkloads.map(\.fields.uid).filter { !uids.contains($0) }
-        changes.workloads = workloads.filter { workload(uid: $0.fields.uid)?.fields != $0.fields }
+        changes.workloads = workloads.filter { new in
+            let old = workload(uid: new.fields.uid)
+            return old !== new && old?.fields != new.fields
+        }
         let names = Set(services.map(\.serviceName))
         changes.removedServices = allServices.map(\.serviceName).filter { !names.contains($0) }
-        changes.services = services.filter { service($0.serviceName)?.fields != $0.fields }
+        changes.services = services.filter { new in
+            let old = service(new.serviceName)
+            return old !== new && old?.fields != new.fields
+        }
         let keys = Set(policies.map(\.key))
         changes.removedPolicies = allPolicies.map(\.key).filter { !keys.contains($0) }
-        changes.policies = policies.filter { new in
-            guard let old = policy(new.key) else { return true }
-            return
-                !(old.scope == new.scope && old.action == new.action && old.dryRun == new.dryRun
-                && old.rules == new.rules)
-        }
+        changes.policies = policies.filter { policy($0.key)?.saysTheSame(as: $0) != true }
         return applying(changes)
     }
 }

@@ -23,23 +23,35 @@ extension SpiffeID: CustomStringConvertible {
     /// Reads exactly the five-segment form; nil for every look-alike: other segments, empty or dot parts, upper-case or
     /// dotted-end trust domains, ports, user info, query, fragment, percent-encoding and bytes outside the SPIFFE set.
     package init?(_ text: some StringProtocol) {
-        guard text.utf8.count <= Self.longest, text.hasPrefix("spiffe://") else { return nil }
-        let parts = text.dropFirst(9).split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count == 5, parts[1] == "ns", parts[3] == "sa" else { return nil }
-        guard Self.isTrustDomain(parts[0]), Self.isSegment(parts[2]), Self.isSegment(parts[4]) else { return nil }
-        self.init(trustDomain: String(parts[0]), namespace: String(parts[2]), serviceAccount: String(parts[4]))
+        var text = String(text)
+        guard let parts = text.withUTF8(Self.parts) else { return nil }
+        self.init(trustDomain: parts.0, namespace: parts.1, serviceAccount: parts.2)
+    }
+
+    /// By bytes: every handshake and every workload of a state passes here, and characters cost ten times as much.
+    private static func parts(of text: UnsafeBufferPointer<UInt8>) -> (String, String, String)? {
+        guard text.count <= longest, text.starts(with: "spiffe://".utf8) else { return nil }
+        let parts = text.dropFirst(9).split(
+            separator: UInt8(ascii: "/"), maxSplits: 5, omittingEmptySubsequences: false)
+        guard parts.count == 5, parts[1].elementsEqual("ns".utf8), parts[3].elementsEqual("sa".utf8) else { return nil }
+        guard isTrustDomain(bytes: parts[0]), isSegment(parts[2]), isSegment(parts[4]) else { return nil }
+        func string(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> String { String(decoding: bytes, as: UTF8.self) }
+        return (string(parts[0]), string(parts[2]), string(parts[4]))
     }
 
     /// SPIFFE-ID 2.1: lower-case letters, digits, dot, dash, underscore; here also not empty and not dotted at an end.
     package static func isTrustDomain(_ text: some StringProtocol) -> Bool {
-        let bytes = text.utf8
-        guard !bytes.isEmpty, bytes.count <= 255, bytes.first != 46, bytes.suffix(1).first != 46 else { return false }
+        var text = String(text)
+        return text.withUTF8 { isTrustDomain(bytes: $0[...]) }
+    }
+
+    private static func isTrustDomain(bytes: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
+        guard !bytes.isEmpty, bytes.count <= 255, bytes.first != 46, bytes.last != 46 else { return false }
         return bytes.allSatisfy(isLowerOrMark)
     }
 
-    private static func isSegment(_ text: some StringProtocol) -> Bool {
-        let bytes = text.utf8
-        guard !bytes.isEmpty, text != ".", text != ".." else { return false }
+    private static func isSegment(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
+        guard !bytes.isEmpty, !bytes.elementsEqual(".".utf8), !bytes.elementsEqual("..".utf8) else { return false }
         return bytes.allSatisfy { isLowerOrMark($0) || (65...90).contains($0) }
     }
 

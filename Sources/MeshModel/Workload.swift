@@ -62,6 +62,13 @@ package final class Workload: Sendable {
         package var services: [ServiceName: [UInt16: UInt16]] = [:]
 
         package init() {}
+
+        /// The identity that follows from them.
+        package var identity: SpiffeID {
+            SpiffeID(
+                trustDomain: trustDomain, namespace: namespace,
+                serviceAccount: serviceAccount.isEmpty ? "default" : serviceAccount)
+        }
     }
 
     package let fields: Fields
@@ -70,9 +77,7 @@ package final class Workload: Sendable {
 
     package init(_ fields: Fields) {
         self.fields = fields
-        identity = SpiffeID(
-            trustDomain: fields.trustDomain, namespace: fields.namespace,
-            serviceAccount: fields.serviceAccount.isEmpty ? "default" : fields.serviceAccount)
+        identity = fields.identity
     }
 }
 

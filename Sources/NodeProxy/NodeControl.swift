@@ -132,7 +132,7 @@ final class NodeRounds {
         for _ in 0..<50 {
             let now = Int64(Kernel.realtimeNow())
             switch state.check(now: now) {
-            case .loaded, .unchanged: return
+            case .loaded, .unchanged: return Kernel.returnFreeMemory()
             case .settling: Kernel.pause(milliseconds: 10)
             case .failed:
                 throw StateUnusable(description: state.status(now: now).lastError)
@@ -145,7 +145,10 @@ final class NodeRounds {
         watch?.follow(node.configuration.program.watchedPaths)
         let wall = Int64(Kernel.realtimeNow())
         let listSettling = node.checkRevocations(now: wall)
-        let settling = state.check(now: wall) == .settling || listSettling
+        let outcome = state.check(now: wall)
+        // What reading took besides the state itself.
+        if outcome == .loaded { Kernel.returnFreeMemory() }
+        let settling = outcome == .settling || listSettling
         if !isFrozen {
             takeRequests()
             advancePods()
@@ -311,12 +314,12 @@ extension Node {
 
     /// A new state from the source: the next snapshot, to every worker.
     func adopt(_ state: LocalState) {
-        let snapshot = shared.withLock { shared in
-            let next = shared.snapshot.replacingAll(
-                workloads: state.workloads, services: state.services, policies: state.policies)
-            shared.snapshot = next
+        // Made outside the lock, which the status needs too: only this thread replaces the snapshot.
+        let snapshot = shared.withLock { $0.snapshot }.replacingAll(
+            workloads: state.workloads, services: state.services, policies: state.policies)
+        shared.withLock { shared in
+            shared.snapshot = snapshot
             shared.hasState = true
-            return next
         }
         tell(.snapshot(snapshot))
         log.write(.info, .state, "state loaded", now: Kernel.realtimeNow()) { line in

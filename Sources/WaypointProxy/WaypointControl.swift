@@ -72,7 +72,12 @@ final class WaypointRounds {
         watch?.follow(configuration.program.watchedPaths.union(configuration.routes.map { [$0] } ?? []))
         let wall = Int64(Kernel.realtimeNow())
         var settling = waypoint.checkRevocations(now: wall)
-        if state.check(now: wall) == .settling { settling = true }
+        switch state.check(now: wall) {
+        case .settling: settling = true
+        // What reading took besides the state itself.
+        case .loaded: Kernel.returnFreeMemory()
+        case .unchanged, .failed: break
+        }
         if let routes, routes.check(now: wall) == .settling { settling = true }
         let settings = waypoint.settings
         let workload = waypoint.shared.withLock {
@@ -132,12 +137,12 @@ extension Waypoint {
 
     /// A new state from the source: the next snapshot, to every worker.
     func adopt(_ state: LocalState) {
-        let snapshot = shared.withLock { shared in
-            let next = shared.snapshot.replacingAll(
-                workloads: state.workloads, services: state.services, policies: state.policies)
-            shared.snapshot = next
+        // Made outside the lock, which the status needs too: only this thread replaces the snapshot.
+        let snapshot = shared.withLock { $0.snapshot }.replacingAll(
+            workloads: state.workloads, services: state.services, policies: state.policies)
+        shared.withLock { shared in
+            shared.snapshot = snapshot
             shared.hasState = true
-            return next
         }
         tell(.mesh(snapshot))
         log.write(.info, .state, "state loaded", now: Kernel.realtimeNow()) { line in
