@@ -91,7 +91,7 @@ extension Node: AdminSource {
     }
 
     package func remove(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void) {
-        change(PodLocation(namespace: pod.namespace, name: pod.name, path: ""), isAddition: false, reply)
+        change(PodLocation(namespace: pod.namespace, name: pod.name, path: pod.netns ?? ""), isAddition: false, reply)
     }
 
     private func change(

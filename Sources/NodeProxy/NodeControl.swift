@@ -187,19 +187,23 @@ final class NodeRounds {
             let pod = request.location.pod
             guard !isReplaced else {
                 request.reply?(
-                    CommandReply(ok: false, message: "another ztund has just taken over: give the command again"))
+                    CommandReply(
+                        ok: false, message: "another ztund has just taken over: give the command again",
+                        outcome: .replaced))
                 continue
             }
             if request.isAddition {
                 let taken = pods.values.first { $0.location.path == request.location.path }
-                if let known = pods[pod] {
+                if let known = pods[pod], known.location == request.location {
+                    request.reply?(
+                        Self.reply(known, known.status.phase == .enrolled ? "is already taken care of" : nil))
+                } else if let known = pods[pod] {
                     request.reply?(
                         CommandReply(
-                            ok: known.location == request.location,
-                            message: known.location == request.location
-                                ? "pod \(pod) is already taken care of"
-                                : "pod \(pod) is known with another namespace, \(known.location.path): remove it first")
-                    )
+                            ok: false,
+                            message:
+                                "pod \(pod) is known with another namespace, \(known.location.path): remove it first",
+                            outcome: .elsewhere))
                 } else if let taken {
                     request.reply?(
                         CommandReply(
@@ -209,14 +213,13 @@ final class NodeRounds {
                     let capture = PodCapture(request.location, options: options, now: now)
                     pods[pod] = capture
                     advance(capture, now: now)
-                    let status = capture.status
-                    request.reply?(
-                        CommandReply(
-                            ok: status.phase == .enrolled,
-                            message: status.phase == .enrolled
-                                ? "pod \(pod) is enrolled"
-                                : "pod \(pod) is not enrolled yet: \(status.reason ?? "pending"); ztund keeps trying"))
+                    request.reply?(Self.reply(capture, capture.status.phase == .enrolled ? "is enrolled" : nil))
                 }
+            } else if let known = pods[pod], !request.location.path.isEmpty,
+                known.location.path != request.location.path
+            {
+                request.reply?(
+                    CommandReply(ok: true, message: "pod \(pod) is in another namespace now, \(known.location.path)"))
             } else if let known = pods[pod] {
                 known.remove(now: now)
                 advance(known, now: now)
@@ -229,6 +232,16 @@ final class NodeRounds {
                 request.reply?(CommandReply(ok: false, message: "no pod \(pod) is known; see `ztun status`"))
             }
         }
+    }
+
+    /// The answer to who wants a pod taken in; `good` says it is.
+    private static func reply(_ capture: PodCapture, _ good: String?) -> CommandReply {
+        let pod = capture.location.pod
+        if let good { return CommandReply(ok: true, message: "pod \(pod) \(good)") }
+        return CommandReply(
+            ok: false,
+            message: "pod \(pod) is not enrolled yet: \(capture.status.reason ?? "pending"); ztund keeps trying",
+            outcome: .pending)
     }
 
     func advancePods() {

@@ -1,4 +1,4 @@
-/// The body of `POST /pods` (all three) and `DELETE /pods` (without a namespace path).
+/// The body of `POST /pods` (all three) and `DELETE /pods` (with a path only that sandbox is taken out).
 package struct PodRequest: Codable, Sendable, Hashable {
     package var namespace: String
     package var name: String
@@ -45,8 +45,22 @@ package struct CommandReply: Codable, Sendable, Hashable {
     /// What was done, or what is wrong and the next step.
     package var message: String
 
-    package init(ok: Bool, message: String) {
+    /// What became of the pod; nil where the message says all.
+    package var outcome: Outcome?
+
+    /// What a program must tell apart.
+    package enum Outcome: String, Codable, Sendable {
+        /// ztund has it and keeps trying to enrol it.
+        case pending
+        /// ztund knows the pod with another network namespace.
+        case elsewhere
+        /// Another ztund has just taken over: the same command once more reaches that one.
+        case replaced
+    }
+
+    package init(ok: Bool, message: String, outcome: Outcome? = nil) {
         self.ok = ok
         self.message = message
+        self.outcome = outcome
     }
 }

@@ -1,7 +1,7 @@
 internal import FoundationEssentials
 
 /// A JSON document of any shape, to be printed as JSON or YAML.
-indirect enum Document: Decodable {
+indirect enum Document: Codable {
     case null
     case boolean(Bool)
     case integer(Int64)
@@ -29,6 +29,20 @@ indirect enum Document: Decodable {
             self = .list(value)
         } else {
             self = .map(try container.decode([String: Document].self))
+        }
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .null: try container.encodeNil()
+        case .boolean(let value): try container.encode(value)
+        case .integer(let value): try container.encode(value)
+        case .natural(let value): try container.encode(value)
+        case .number(let value): try container.encode(value)
+        case .text(let value): try container.encode(value)
+        case .list(let value): try container.encode(value)
+        case .map(let value): try container.encode(value)
         }
     }
 

@@ -27,11 +27,12 @@ struct Ztun: ParsableCommand {
         subcommands: [
             StatusCommand.self, DenialsCommand.self, ConnectionsCommand.self, WorkloadsCommand.self,
             ServicesCommand.self, PoliciesCommand.self, PodCommand.self, CertsCommand.self, LogCommand.self,
-            ReasonsCommand.self, NodeCommand.self,
+            ReasonsCommand.self, NodeCommand.self, CNICommand.self,
             VersionCommand.self,
         ])
 
     static func main() {
+        if CNICommand.isPlugin { Glibc.exit(CNICommand.call()) }
         do {
             var command = try parseAsRoot()
             try command.run()

@@ -52,7 +52,7 @@ def test_policies_open_the_tunnel_port_beside_the_applications():
 
 
 def test_ztund_has_the_three_capabilities_and_no_more():
-    (daemon,) = documents("DaemonSet")
+    (daemon,) = [document for document in documents("DaemonSet") if document["metadata"]["name"] == "ztund"]
     (container,) = daemon["spec"]["template"]["spec"]["containers"]
     context = container["securityContext"]
     assert not context["privileged"]
@@ -78,3 +78,14 @@ def test_ztund_takes_the_configuration_of_the_daemonset(tmp_path):
         capture_output=True, text=True, timeout=20)
     assert result.returncode != 0
     assert "/etc/ztun/state/state.yaml" in result.stderr, result.stderr
+
+
+def test_an_update_surges_and_takes_over():
+    """The new pod must start beside the old one, meet it in the host's run directory, and not be started again by mistake."""
+    (daemon,) = [document for document in documents("DaemonSet") if document["metadata"]["name"] == "ztund"]
+    assert daemon["spec"]["updateStrategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    spec = daemon["spec"]["template"]["spec"]
+    assert next(v for v in spec["volumes"] if v["name"] == "run")["hostPath"]["path"] == "/run/ztun"
+    (config,) = [document for document in documents("ConfigMap") if document["metadata"]["name"] == "ztund"]
+    settings = yaml.safe_load(config["data"]["config.yaml"])
+    assert (settings["replace"], settings["whenReplaced"], settings["runDir"]) == (True, "wait", "/run/ztun")
