@@ -234,6 +234,9 @@ extension Reason {
             `Proxy-Status` on the answer to its CONNECT, from where the calling node takes it over. The application is never told.
             Applications reset connections all day: `reset` is counted and logged, and not kept for `ztun denials`. Of refusals before
             the peer is verified, one a second for each cause and address is logged and kept; all are counted.
+            `drain_deadline` stands in the log only, since the program that would count and answer has ended; the other end sees a `reset`.
+            A reason that comes after the CONNECT was answered (`policy_changed`, `pod_removed`, `certificate_revoked`, `peer_unresponsive`,
+            `reset`) is in no `Proxy-Status`: the other end logs a `reset`, or what it finds out itself.
 
             This file is written by `ztun reasons -o markdown`; `ztun reasons TOKEN` explains one.
 

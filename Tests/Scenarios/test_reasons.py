@@ -1,11 +1,6 @@
 """Every reason that can be provoked: the same token in the log, the metric, `ztun denials` and, to peers, Proxy-Status.
 
-Not provoked here, and why:
-certificate_revoked   held by the revocation tests (Tests/Netns), whose authority writes lists
-identity_mismatch     on the waypoint's side is the same code as on the node's
-peer_unresponsive     needs a minute of unanswered pings
-over_limit            needs tens of thousands of connections, or a limit that no flag sets
-drain_deadline        is only in the log: the program that would answer has ended
+Those that need a life of their own (a drain, a dead network, a full process, a revocation) are in test_reasons_life.py.
 """
 import contextlib
 import json
@@ -25,8 +20,9 @@ import pytest
 
 from support import netns
 from support.filemesh import FileMesh
-from support.hbone import Client, client_context
+from support.hbone import client_context
 from support.programs import program
+from support.reasons import call, denials, seen, stranger
 from support.servers import EchoServer, HTTPServer
 from support.state import State
 from support.waiting import wait_for
@@ -135,48 +131,6 @@ def mesh(tmp_path_factory):
             mesh.one.ztun("pod", "add", pod.enrolment)
         mesh.way = mesh.start_waypoint(world.waypoint, ROUTES)
         yield mesh
-
-
-def denials(daemon, reason):
-    answer = json.loads(daemon.ztun("denials", "--reason", reason, "--limit", 10000, "-o", "json").stdout)
-    assert all(row["reason"] == reason and row["nextStep"] for row in answer["denials"])
-    return answer["matching"]
-
-
-@contextlib.contextmanager
-def seen(token, *daemons):
-    """The block makes `token` appear at each of the daemons: one more in the metric and the ring, a line in the log."""
-    before = [
-        (daemon.metric("ztun_refusals_total", reason=token), denials(daemon, token), len(daemon.lines(f'reason="{token}"')))
-        for daemon in daemons]
-    yield
-    for daemon, (counted, held, lines) in zip(daemons, before):
-        wait_for(
-            lambda: daemon.metric("ztun_refusals_total", reason=token) > counted, f"{daemon.name} counts {token}", 20)
-        wait_for(lambda: denials(daemon, token) > held, f"{daemon.name} remembers {token}", 3)
-        wait_for(lambda: len(daemon.lines(f'reason="{token}"')) > lines, f"{daemon.name} logs {token}", 3)
-
-
-def call(pod, address, port=8080, seconds=20):
-    """Opens a connection, sends a line and waits for its end; the application sees a reset or an end, never a reason."""
-    received = b""
-    with contextlib.suppress(OSError), pod.connect(address, port, seconds) as connection:
-        connection.settimeout(seconds)
-        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        while data := connection.recv(65536):
-            received += data
-    assert b"proxy-status" not in received.lower()
-    return received
-
-
-@contextlib.contextmanager
-def stranger(mesh, to, identity=None, seconds=15):
-    """An HBONE client of another make in the unenrolled pod, with any identity of the mesh's authority."""
-    identity = identity or "spiffe://cluster.local/ns/default/sa/stranger"
-    chain, key = mesh.leaf(identity.rsplit("/", 1)[1] + str(len(identity)), identity)
-    with mesh.world.outsider.connect(to.ipv4, 15008, seconds) as raw:
-        with Client(raw, client_context(mesh.authority, chain, key), seconds) as client:
-            yield client
 
 
 OUTBOUND = {
@@ -353,32 +307,9 @@ def test_at_the_waypoint(mesh, token):
     assert answer.startswith("HTTP/1.1 "), answer
 
 
-def test_draining_and_the_deadline(tmp_path):
-    """New work of a tunnel that is still there is refused while the program drains; what is left is cut at the end."""
-    with make_network() as network, FileMesh(network, tmp_path) as mesh:
-        mesh.world = World(network)
-        mesh.world.state().write(mesh.state_path)
-        mesh.use(EchoServer(mesh.world.server, 7000))
-        two = mesh.start_ztund(mesh.second, mesh.world.second_pods)
-        with stranger(mesh, mesh.world.server) as peer:
-            status, stream, _ = peer.connect(f"{mesh.world.server.ipv4}:7000")
-            assert status == 200
-            two.process.terminate()
-            two.wait_for_line("drain started")
-            wait_for(lambda: two.status()["draining"], "the drain is seen")
-            with contextlib.suppress(h2.exceptions.ProtocolError):
-                status, _, headers = peer.connect(f"{mesh.world.server.ipv4}:7000")
-                if status is not None:
-                    assert status == 503 and 'details="draining' in headers["proxy-status"]
-            begin = time.monotonic()
-            two.process.wait(15)
-            assert time.monotonic() - begin < 10
-        assert two.lines('reason="drain_deadline"')
-
-
 def test_no_reason_is_forgotten():
-    """A new reason is either in one of the tables above or in the list at the top of this file."""
+    """A new reason is provoked here or in the file beside this one."""
     result = subprocess.run([program("ztun"), "reasons", "-o", "json"], capture_output=True, text=True, check=True)
-    here = pathlib.Path(__file__).read_text()
+    here = "".join(path.read_text() for path in pathlib.Path(__file__).parent.glob("test_reasons*.py"))
     tokens = [entry["reason"] for entry in json.loads(result.stdout)]
-    assert len(tokens) > 30 and not [token for token in tokens if token not in here]
+    assert len(tokens) > 30 and not [token for token in tokens if f'"{token}"' not in here]
