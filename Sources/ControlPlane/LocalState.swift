@@ -5,6 +5,8 @@ package struct LocalState: Sendable {
     package var workloads: [Workload] = []
     package var services: [Service] = []
     package var policies: [AuthorizationPolicy] = []
+    /// Kubernetes' own; a state file has none.
+    package var networkPolicies = NetworkPolicyTable.empty
     /// What is allowed but probably not meant, each with its line: a policy name that nothing defines, for instance.
     package var warnings: [String] = []
 

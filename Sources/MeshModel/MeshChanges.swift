@@ -12,6 +12,9 @@ package struct MeshChanges: Sendable {
     /// Keys (`namespace/name`) of policies that are gone.
     package var removedPolicies: [String] = []
 
+    /// All network policies, where any of them or of what they go by has changed.
+    package var networkPolicies: NetworkPolicyTable?
+
     package init(
         workloads: [Workload] = [], services: [Service] = [], policies: [AuthorizationPolicy] = [],
         removedWorkloads: [String] = [], removedServices: [ServiceName] = [], removedPolicies: [String] = []
@@ -27,6 +30,6 @@ package struct MeshChanges: Sendable {
     /// True when applying it would change nothing.
     package var isEmpty: Bool {
         workloads.isEmpty && services.isEmpty && policies.isEmpty && removedWorkloads.isEmpty && removedServices.isEmpty
-            && removedPolicies.isEmpty
+            && removedPolicies.isEmpty && networkPolicies == nil
     }
 }

@@ -2,9 +2,11 @@ extension MeshSnapshot {
     /// The next snapshot when a source hands over everything it has: what is equal stays the same object, what is not
     /// in the lists is gone.
     package func replacingAll(
-        workloads: [Workload], services: [Service], policies: [AuthorizationPolicy]
+        workloads: [Workload], services: [Service], policies: [AuthorizationPolicy],
+        networkPolicies: NetworkPolicyTable = .empty
     ) -> MeshSnapshot {
         var changes = MeshChanges()
+        if !networkPolicies.isSame(as: self.networkPolicies) { changes.networkPolicies = networkPolicies }
         let uids = Set(workloads.map(\.fields.uid))
         changes.removedWorkloads = allWorkloads.map(\.fields.uid).filter { !uids.contains($0) }
         changes.workloads = workloads.filter { new in

@@ -11,26 +11,30 @@ package final class MeshSnapshot: Sendable {
     let workloads: WorkloadIndex
     let services: ServiceIndex
     let policies: PolicyIndex
+    /// Kubernetes' own policies, empty where the source has none.
+    package let networkPolicies: NetworkPolicyTable
 
     /// The state before any source has spoken.
     package static let empty = MeshSnapshot(
         generation: 0, policyGeneration: 0, workloads: WorkloadIndex(), services: ServiceIndex(),
-        policies: PolicyIndex())
+        policies: PolicyIndex(), networkPolicies: .empty)
 
     private init(
         generation: UInt64, policyGeneration: UInt64, workloads: WorkloadIndex, services: ServiceIndex,
-        policies: PolicyIndex
+        policies: PolicyIndex, networkPolicies: NetworkPolicyTable
     ) {
         self.generation = generation
         self.policyGeneration = policyGeneration
         self.workloads = workloads
         self.services = services
         self.policies = policies
+        self.networkPolicies = networkPolicies
     }
 
     /// Makes generation 1 from whole lists; of several entries with one key the last counts.
     package convenience init(
-        workloads: [Workload] = [], services: [Service] = [], policies: [AuthorizationPolicy] = []
+        workloads: [Workload] = [], services: [Service] = [], policies: [AuthorizationPolicy] = [],
+        networkPolicies: NetworkPolicyTable = .empty
     ) {
         var workloadIndex = WorkloadIndex()
         var serviceIndex = ServiceIndex()
@@ -39,7 +43,8 @@ package final class MeshSnapshot: Sendable {
         for service in services { serviceIndex.upsert(service) }
         policyIndex.apply(removed: [], upserted: policies)
         self.init(
-            generation: 1, policyGeneration: 1, workloads: workloadIndex, services: serviceIndex, policies: policyIndex)
+            generation: 1, policyGeneration: 1, workloads: workloadIndex, services: serviceIndex, policies: policyIndex,
+            networkPolicies: networkPolicies)
     }
 
     /// The next snapshot, one generation on.
@@ -51,9 +56,13 @@ package final class MeshSnapshot: Sendable {
         for name in changes.removedServices { services.remove(name) }
         for service in changes.services { services.upsert(service) }
         policies.apply(removed: changes.removedPolicies, upserted: changes.policies)
-        let policiesChanged = !(changes.policies.isEmpty && changes.removedPolicies.isEmpty)
+        let networkPolicies = changes.networkPolicies ?? networkPolicies
+        // Network policies go by the labels of both ends, so that any pod may change what they mean.
+        let policiesChanged =
+            !(changes.policies.isEmpty && changes.removedPolicies.isEmpty) || changes.networkPolicies != nil
+            || !networkPolicies.isEmpty && !(changes.workloads.isEmpty && changes.removedWorkloads.isEmpty)
         return MeshSnapshot(
             generation: generation + 1, policyGeneration: policiesChanged ? generation + 1 : policyGeneration,
-            workloads: workloads, services: services, policies: policies)
+            workloads: workloads, services: services, policies: policies, networkPolicies: networkPolicies)
     }
 }

@@ -15,7 +15,7 @@ extension Reason {
     /// The cause and the next step.
     package var explanation: Explanation {
         switch self {
-        case .policyDenied, .policyNotAllowed, .policyUnknown, .policyChanged: policyExplanation
+        case .policyDenied, .policyNotAllowed, .policyUnknown, .policyChanged, .networkPolicyDenied: policyExplanation
         case .workloadUnknown, .noHealthyUpstream, .servicePortUnknown, .waypointUnknown, .gatewayUnknown,
             .serviceUnknown, .destinationMismatch, .recursiveCall:
             destinationExplanation
@@ -46,6 +46,11 @@ extension Reason {
             .init(
                 "The workload names a policy that the state does not have, so the connection fails closed.",
                 "Give the state the policy the record names, or take its name off the workload.")
+        case .networkPolicyDenied:
+            .init(
+                "NetworkPolicies select the pod and none of their rules admits this peer on this port.",
+                "Add a rule for the peer and the application's port to one of the policies the record names; "
+                    + "`ztun why SOURCE DESTINATION:PORT` shows which were asked.")
         case .policyChanged:
             .init(
                 "A live connection was cut because a policy or workload changed and it is no longer allowed.",

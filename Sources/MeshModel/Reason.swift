@@ -9,6 +9,8 @@ package enum Reason: String, Sendable, CaseIterable, Hashable {
     case policyNotAllowed = "policy_not_allowed"
     /// A policy the workload names is not known, so the connection fails closed.
     case policyUnknown = "policy_unknown"
+    /// Network policies select the pod and none admits the connection.
+    case networkPolicyDenied = "network_policy_denied"
     /// A live connection was cut because policy no longer allows it.
     case policyChanged = "policy_changed"
     /// The workload this socket belongs to is not (yet) in the state.

@@ -60,6 +60,10 @@ package final class Workload: Sendable {
         package var capacity: UInt32 = 1
         /// For each service the workload is an endpoint of: service port → target port.
         package var services: [ServiceName: [UInt16: UInt16]] = [:]
+        /// Of its pod, where the source knows them; network policies go by them.
+        package var labels = LabelSet.empty
+        /// The named TCP ports of its pod.
+        package var ports: [String: UInt16] = [:]
 
         package init() {}
 

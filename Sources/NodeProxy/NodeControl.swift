@@ -322,6 +322,7 @@ extension Node {
     func adopt(_ mesh: CompiledMesh) {
         var state = LocalState()
         (state.workloads, state.services, state.policies) = (mesh.workloads, mesh.services, mesh.policies)
+        state.networkPolicies = mesh.networkPolicies
         adopt(state)
     }
 
@@ -329,7 +330,8 @@ extension Node {
     func adopt(_ state: LocalState) {
         // Made outside the lock, which the status needs too: only this thread replaces the snapshot.
         let snapshot = shared.withLock { $0.snapshot }.replacingAll(
-            workloads: state.workloads, services: state.services, policies: state.policies)
+            workloads: state.workloads, services: state.services, policies: state.policies,
+            networkPolicies: state.networkPolicies)
         shared.withLock { shared in
             shared.snapshot = snapshot
             shared.hasState = true

@@ -88,7 +88,7 @@ final class NodeWorker {
         seriesCache.removeAll(keepingCapacity: true)
         for site in pods.values {
             site.adopt(snapshot)
-            site.reviewInbound()
+            site.review()
             site.admitWaiting()
         }
     }

@@ -66,6 +66,16 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         }
     }
 
+    /// Asks the source's network policies again; cuts the connection when they no longer let it go there.
+    override func review(_ snapshot: MeshSnapshot, workload: Workload?) {
+        guard let workload, !snapshot.networkPolicies.isEmpty else { return }
+        guard let verdict = route.egress(from: workload, dialled: destination, in: snapshot),
+            let policy = verdict.refusing?.first
+        else { return }
+        record.policy = policy
+        cut(TunnelFailure(.policyChanged, "connection closed due to policy change"))
+    }
+
     /// What the log and the metrics say of where it goes.
     private func describeRoute() {
         record.service = route.service

@@ -79,8 +79,8 @@ final class PodSite: TunnelDialer {
         baggage = workload.map { TunnelHeaders.baggage(of: $0, clusterID: worker.settings.clusterID) } ?? ""
     }
 
-    /// Cuts the inbound connections that the current state no longer allows.
-    func reviewInbound() {
+    /// Cuts the connections that the current state no longer allows.
+    func review() {
         connections.forEach { connection in
             connection.review(worker.snapshot, workload: workload)
         }

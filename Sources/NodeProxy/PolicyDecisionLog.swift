@@ -28,6 +28,7 @@ extension Authorization {
             case .denied(let policy): ("dry-run: deny policy match", policy)
             case .allowed(let policy): ("dry-run: allow policy match", policy)
             case .notAllowed: ("dry-run: no allow policies match", "")
+            case .networkPolicy(let policy): ("audit: no network policy admits it", policy)
             }
         }
         switch self {
@@ -40,6 +41,7 @@ extension Authorization {
         case .refused(let refusal):
             switch refusal.reason {
             case .policyDenied: lines.append(("deny policy match", refusal.policy ?? ""))
+            case .networkPolicyDenied: lines.append(("no network policy admits it, deny", refusal.policy ?? ""))
             case .policyUnknown: lines.append(("unknown policy, deny", refusal.policy ?? ""))
             default: lines.append(("no allow policies matched", ""))
             }

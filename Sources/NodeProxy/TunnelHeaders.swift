@@ -58,7 +58,8 @@ enum TunnelHeaders {
 
     private static func errorToken(of reason: Reason) -> String {
         switch reason {
-        case .policyDenied, .policyNotAllowed, .policyUnknown, .policyChanged: "http_request_denied"
+        case .policyDenied, .policyNotAllowed, .policyUnknown, .policyChanged, .networkPolicyDenied:
+            "http_request_denied"
         case .connectFailed: "connection_refused"
         case .connectTimeout, .tunnelPortBlocked: "connection_timeout"
         case .destinationMismatch, .serviceUnknown, .servicePortUnknown, .workloadUnknown: "destination_not_found"

@@ -21,6 +21,8 @@ package enum Authorization: Sendable {
         case allowed(policy: String)
         /// There are dry-run ALLOW policies and none matched.
         case notAllowed
+        /// The NetworkPolicy of this key selects the pod in a namespace of mode audit, and none would have admitted it.
+        case networkPolicy(policy: String)
     }
 }
 
@@ -59,6 +61,8 @@ package struct PolicyRefusal: Error, Sendable {
         switch (reason, policy) {
         case (.policyDenied, let policy?): "explicitly denied by: \(policy)"
         case (.policyUnknown, let policy?): "policy \(policy) applies to the workload but is not known"
+        case (.networkPolicyDenied, let policy?):
+            "NetworkPolicy \(policy) selects the workload and no NetworkPolicy admits the connection"
         default: "allow policies exist, but none allowed"
         }
     }
@@ -106,15 +110,34 @@ package struct Authorizer {
         }
         guard evaluation.hasPolicy(.allow, dryRun: false) else {
             recorder.note("no DENY policy matches and there is no ALLOW policy: allowed")
-            return .allowed(
-                Authorized(request: request, policy: nil, generation: snapshot.generation, dryRuns: dryRuns))
+            return admit(request, nil, dryRuns, snapshot, &recorder)
         }
         guard let policy = evaluation.match(.allow, dryRun: false) else {
             recorder.note("there are ALLOW policies and none matches: refused")
             return .refused(PolicyRefusal(reason: .policyNotAllowed, policy: nil, dryRuns: dryRuns))
         }
         recorder.note("ALLOW policy \(policy.key) matches")
+        return admit(request, policy.key, dryRuns, snapshot, &recorder)
+    }
+
+    /// Asks the network policies about what the authorization policies let in.
+    private static func admit(
+        _ request: AuthorizationRequest, _ policy: String?, _ dryRuns: [Authorization.DryRun], _ snapshot: MeshSnapshot,
+        _ recorder: inout some DecisionRecorder
+    ) -> Authorization {
+        let verdict = NetworkPolicyDecision(snapshot).ingress(
+            to: request.workload, port: request.target.destination.port, from: request.sourceIP,
+            identity: request.source)
+        if !snapshot.networkPolicies.isEmpty { recorder.note("ingress: \(verdict)") }
+        var dryRuns = dryRuns
+        if case .refused(let policies, let isEnforced) = verdict {
+            guard !isEnforced else {
+                return .refused(
+                    PolicyRefusal(reason: .networkPolicyDenied, policy: policies.first, dryRuns: dryRuns))
+            }
+            dryRuns.append(.networkPolicy(policy: policies.first ?? ""))
+        }
         return .allowed(
-            Authorized(request: request, policy: policy.key, generation: snapshot.generation, dryRuns: dryRuns))
+            Authorized(request: request, policy: policy, generation: snapshot.generation, dryRuns: dryRuns))
     }
 }

@@ -46,6 +46,7 @@ struct OutboundResolver<Recorder: DecisionRecorder> {
     mutating func decide() -> OutboundDecision {
         do {
             let route = try route()
+            try askNetworkPolicies(route)
             recorder.note("\(route.transport.rawValue) to \(route.via.rawValue) at \(route.nextHopText)")
             return .route(route)
         } catch {
@@ -75,6 +76,16 @@ struct OutboundResolver<Recorder: DecisionRecorder> {
         }
         if service == nil, let route = try workloadWaypointRoute(upstream) { return route }
         return try directRoute(upstream, service: service)
+    }
+
+    private mutating func askNetworkPolicies(_ route: OutboundRoute) throws(Refusal) {
+        guard !snapshot.networkPolicies.isEmpty else { return }
+        guard let verdict = route.egress(from: source, dialled: destination, in: snapshot) else {
+            recorder.note("egress: the waypoint asks the NetworkPolicies for the endpoint it chooses")
+            return
+        }
+        recorder.note("egress: \(verdict)")
+        if let refusal = verdict.egressRefusal { throw refusal }
     }
 
     // MARK: The steps

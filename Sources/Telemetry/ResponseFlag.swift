@@ -20,7 +20,7 @@ package enum ResponseFlag: String, Sendable, CaseIterable, Hashable {
                 .deny
             case .tlsFailed, .tlsTimeout, .identityMismatch, .trustDomainMismatch: .tlsFailure
             case .http2Failed: .http2HandshakeFailure
-            case .tunnelPortBlocked: .networkPolicy
+            case .tunnelPortBlocked, .networkPolicyDenied: .networkPolicy
             case .certificateUnavailable: .identityError
             case .certificateRevoked: .certificateRevoked
             default: .connect

@@ -101,9 +101,11 @@ extension HTTPSession: L7Fields {
         exchange.attempts += 1
         let choice: L7Upstream
         do throws(RoutingCore.Refusal) {
-            choice = try worker.choose(exchange.backend, called: destination, excluding: exchange.excluded)
+            choice = try worker.choose(exchange.backend, called: destination, for: source, excluding: exchange.excluded)
         } catch {
-            return fail(503, exchange.reason ?? error.reason, exchange.detail.isEmpty ? error.detail : exchange.detail)
+            let status: UInt16 = error.reason == .networkPolicyDenied ? 403 : 503
+            return fail(
+                status, exchange.reason ?? error.reason, exchange.detail.isEmpty ? error.detail : exchange.detail)
         }
         exchange.choice = choice
         let key = UpstreamKey(choice)

@@ -19,7 +19,8 @@ enum ProxyStatus {
             "tls_certificate_error"
         case .requestInvalid, .authorityInvalid, .methodNotConnect: "http_request_error"
         case .responseInvalid: "http_protocol_error"
-        case .policyDenied, .policyNotAllowed, .policyUnknown, .policyChanged, .tunnelRefused: "http_request_denied"
+        case .policyDenied, .policyNotAllowed, .policyUnknown, .policyChanged, .networkPolicyDenied, .tunnelRefused:
+            "http_request_denied"
         case .recursiveCall: "proxy_loop_detected"
         case .overLimit: "connection_limit_reached"
         case .peerMisbehaved, .draining, .drainDeadline, .podRemoved: "proxy_internal_response"

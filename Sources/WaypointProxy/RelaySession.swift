@@ -43,7 +43,7 @@ final class RelaySession: ChannelReceiver {
     private func connect() {
         attempts += 1
         do throws(RoutingCore.Refusal) {
-            let choice = try worker.choose(backend, called: destination, excluding: excluded)
+            let choice = try worker.choose(backend, called: destination, for: source, excluding: excluded)
             self.choice = choice
             do throws(TunnelFailure) {
                 let channel = try worker.channel(to: choice)

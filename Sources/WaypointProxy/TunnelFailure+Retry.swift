@@ -8,7 +8,7 @@ extension TunnelFailure {
         if let status { return status == 503 }
         switch reason {
         case .identityMismatch, .trustDomainMismatch, .certificateRevoked, .certificateUnavailable, .policyDenied,
-            .policyNotAllowed, .policyUnknown:
+            .policyNotAllowed, .policyUnknown, .networkPolicyDenied:
             return false
         default: return true
         }

@@ -132,6 +132,7 @@ extension Waypoint {
     func adopt(_ mesh: CompiledMesh) {
         var state = LocalState()
         (state.workloads, state.services, state.policies) = (mesh.workloads, mesh.services, mesh.policies)
+        state.networkPolicies = mesh.networkPolicies
         adopt(state)
     }
 
@@ -139,7 +140,8 @@ extension Waypoint {
     func adopt(_ state: LocalState) {
         // Made outside the lock, which the status needs too: only this thread replaces the snapshot.
         let snapshot = shared.withLock { $0.snapshot }.replacingAll(
-            workloads: state.workloads, services: state.services, policies: state.policies)
+            workloads: state.workloads, services: state.services, policies: state.policies,
+            networkPolicies: state.networkPolicies)
         shared.withLock { shared in
             shared.snapshot = snapshot
             shared.hasState = true

@@ -133,15 +133,19 @@ final class WaypointWorker {
 
     // MARK: - Upstreams
 
-    /// Chooses an endpoint for a backend of what a client called.
+    /// Chooses an endpoint for a backend of what a client called, if network policies let the client go there.
     func choose(
-        _ backend: HTTPRoute.Backend.Destination, called: L7Destination, excluding: [String]
+        _ backend: HTTPRoute.Backend.Destination, called: L7Destination, for client: TunnelSource, excluding: [String]
     ) throws(RoutingCore.Refusal) -> L7Upstream {
         guard let waypoint else {
             throw RoutingCore.Refusal(.workloadUnknown, "the state does not know this waypoint's own workload")
         }
-        return try L7Upstream.choose(
+        let choice = try L7Upstream.choose(
             backend, called: called, waypoint: waypoint, excluding: excluding, in: snapshot, random: &random)
+        let refusal = choice.networkPolicyRefusal(
+            client: client.identity, at: client.address.ip, network: waypoint.fields.network, in: snapshot)
+        if let refusal { throw refusal }
+        return choice
     }
 
     /// A channel to an endpoint, not started.

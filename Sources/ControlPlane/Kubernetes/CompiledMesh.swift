@@ -5,6 +5,7 @@ package struct CompiledMesh: Sendable {
     package var workloads: [Workload] = []
     package var services: [Service] = []
     package var policies: [AuthorizationPolicy] = []
+    package var networkPolicies = NetworkPolicyTable.empty
     /// Errors first.
     package var diagnostics: [ManifestDiagnostic] = []
 

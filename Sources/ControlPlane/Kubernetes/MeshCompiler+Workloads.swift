@@ -30,6 +30,8 @@ extension MeshCompiler {
             labels["service.istio.io/canonical-revision"] ?? labels["app.kubernetes.io/version"] ?? labels["version"]
             ?? "latest"
         fields.locality = locality(ofNode: pod.node)
+        fields.labels = labels
+        fields.ports = pod.ports
         fields.services = membership?.services ?? [:]
         let isReady = !pod.metadata.isDeleting && pod.isReady != false && membership?.isNotReady != true
         fields.health = isReady ? .healthy : .unhealthy

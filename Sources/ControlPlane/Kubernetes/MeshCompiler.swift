@@ -57,6 +57,7 @@ struct MeshCompiler {
         }
         tellOfIdlePolicies(used, attachments)
         mesh.policies = policies
+        mesh.networkPolicies = compileNetworkPolicies()
         mesh.services = services
         mesh.workloads = workloads.map { Workload($0) }
         mesh.diagnostics = diagnostics.sorted()
