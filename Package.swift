@@ -17,6 +17,8 @@ let strict: [SwiftSetting] = [
 let hot: [SwiftSetting] =
     strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 
+let careful: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
+
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let collections: Target.Dependency = .product(name: "HashTreeCollections", package: "swift-collections")
 
@@ -47,7 +49,9 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "CYaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
-        .target(name: "CLinux", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+        .systemLibrary(name: "CLibbpf", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
+        .target(name: "CLinux", cSettings: careful),
+        .target(name: "CaptureBPF", dependencies: ["CLibbpf"], cSettings: careful),
         module("MeshModel", [collections]),
         module("Telemetry", ["MeshModel"]),
         module("RoutingCore", ["MeshModel", "Telemetry", collections]),
@@ -57,7 +61,7 @@ let package = Package(
         module("HTTP2", ["CNghttp2", "MeshModel"], hot),
         module("HTTP1", [], hot),
         module("HBONE", ["MeshModel", "Telemetry", "EventLoop", "TLS", "HTTP2"], hot),
-        module("Capture", ["CLinux", "MeshModel", "Telemetry", "StatusModel", "EventLoop"]),
+        module("Capture", ["CLinux", "CaptureBPF", "MeshModel", "Telemetry", "StatusModel", "EventLoop"]),
         module("ControlPlane", ["CYaml", "MeshModel", "Telemetry", "RoutingCore", "StatusModel", "TLS", collections]),
         module("AdminServer", ["MeshModel", "Telemetry", "StatusModel", "EventLoop", "HTTP1"]),
         module(

@@ -11,7 +11,7 @@ cache=${ZTUN_CACHE:-/var/cache/ztun}
 # The mirror that this machine's own packages come from.
 mirror=${ZTUN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -v security | head -n 1 || true)}
 root=$cache/debian13
-packages=openssl,libnghttp2-14,libyaml-0-2,libstdc++6,iproute2,nftables
+packages=openssl,libnghttp2-14,libyaml-0-2,libbpf1,libstdc++6,iproute2,nftables
 
 unavailable() { echo "debian13-root: $1" >&2; exit 75; }
 

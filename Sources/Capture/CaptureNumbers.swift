@@ -20,12 +20,18 @@ package enum CaptureMark {
     /// Connections to the application, whose replies must come back to ztund although they are addressed to the client.
     /// It is the packet mark of the connection, its conntrack mark, and the packet mark that its replies are given.
     package static let application: UInt32 = 0x53a
+    /// Connections of the pod's programs that are brought back to ztund (modes ``CaptureMode/bpf`` and its kin).
+    package static let captured: UInt32 = 0x53b
 }
 
 /// The routing table and rule of our own in a pod: packets with ``CaptureMark/application`` are delivered locally.
 package enum CaptureRoute {
     /// The table, which holds one default route of type `local` by family.
     package static let table: UInt32 = 15008
+    /// The table for ``CaptureMark/captured``: a default route of type `local` by family and interface.
+    package static let capturedTable: UInt32 = 15007
+    /// The preference of the rule that leads to ``capturedTable``.
+    package static let capturedPriority: UInt32 = 15007
     /// The preference of the rule that leads to ``table``; istio-cni's is 32764.
     package static let priority: UInt32 = 15008
 }

@@ -19,6 +19,12 @@ package struct CaptureOptions: Sendable, Hashable {
     /// Source addresses (the node's, an agent's) whose connections reach the application directly. Empty by default:
     /// an address alone is no proof of who opens a connection.
     package var probeSources: [IPPrefix]
+    /// The cgroup above all pods, for BPF modes; nil to look for it.
+    package var podCgroup: String?
+    /// The cgroup of the node's probing agent: its connections from an address of the node reach applications directly.
+    package var probeCgroup: String?
+    /// A folder of the BPF file system, made when it is missing.
+    package var bpfDirectory = "/sys/fs/bpf/ztun"
     /// The program that installs rules: a name looked up on PATH, or a path.
     package var nftProgram: String
     /// Nanoseconds until a failed enrolment or removal is tried again.

@@ -14,7 +14,8 @@ package final class NetworkNamespace: Sendable {
 
     /// Device and inode of the namespace.
     package let identity: Identity
-    private let descriptor: Descriptor
+    /// The descriptor, for calls that take a namespace; it stays this object's.
+    let descriptor: Descriptor
     private let home: Int32
 
     /// Opens the namespace at a path.

@@ -14,12 +14,17 @@ final class NftRedirection: Redirection {
     /// The ruleset's generation when the table was last seen to be right: while it stands, nft need not be asked.
     private var generation: UInt32?
 
-    init(in namespace: NetworkNamespace, options: CaptureOptions) {
+    private let sockets: PodSockets
+
+    init(in namespace: NetworkNamespace, sockets: PodSockets, options: CaptureOptions) {
         self.namespace = namespace
+        self.sockets = sockets
         program = NftProgram(name: options.nftProgram)
         rules = NftRuleset.install(probeSources: options.probeSources)
         routes = PolicyRoutes(namespace: namespace, ipv6: PodSettings.hasIPv6(namespace))
     }
+
+    var isTakenOver: Bool { sockets.isShared }
 
     func prepare() throws(CaptureFailure) {
         do throws(CaptureFailure) {

@@ -97,7 +97,9 @@ package struct NodeCleanup {
         }
         for isIPv6 in [false, true] {
             let family = isIPv6 ? "IPv6" : "IPv4"
-            for (mark, number) in [(CaptureMark.application, CaptureRoute.table)] {
+            for (mark, number) in [
+                (CaptureMark.application, CaptureRoute.table), (CaptureMark.captured, CaptureRoute.capturedTable),
+            ] {
                 var rules = 0
                 while rules < 8, act(path, namespace, { zt_fwmark_rule(0, isIPv6 ? 1 : 0, mark, number, number) }) {
                     rules += 1

@@ -7,7 +7,7 @@ extension PodCapture {
         var pod = PodInheritance(
             namespace: location.namespace, name: location.name, path: location.path,
             device: namespace.identity.device, inode: namespace.identity.inode, acceptsIPv6: sockets.acceptsIPv6,
-            settings: [:], rules: "", table: "")
+            settings: [:], rules: "", table: "", mode: choice.mode, modeReason: choice.reason)
         migrateRequests.hand(to: &pod)
         heldRedirection?.hand(to: &pod)
         return (pod, sockets.listeners)
@@ -19,13 +19,22 @@ extension PodCapture {
     package convenience init(
         adopting pod: PodInheritance, _ listeners: DescriptorBundle, options: CaptureOptions, now: UInt64
     ) throws(CaptureFailure) {
+        try self.init(adopting: pod, listeners, node: NodeCapture(options), now: now)
+    }
+
+    /// As the initialiser with options, on a node.
+    package convenience init(
+        adopting pod: PodInheritance, _ listeners: DescriptorBundle, node: NodeCapture, now: UInt64
+    ) throws(CaptureFailure) {
         let namespace = try NetworkNamespace(path: pod.path)
         guard namespace.identity == NetworkNamespace.Identity(device: pod.device, inode: pod.inode) else {
             throw CaptureFailure("there is a new network namespace at \(escaped(pod.path))")
         }
+        let choice = CaptureChoice(mode: pod.mode ?? node.options.mode, reason: pod.modeReason ?? "taken over")
         let sockets = try PodSockets(
-            adopting: listeners, in: namespace, acceptsIPv6: pod.acceptsIPv6, keepAlive: options.keepAlive)
-        self.init(adopting: pod, namespace, sockets, options: options, now: now)
+            adopting: listeners, in: namespace, acceptsIPv6: pod.acceptsIPv6, keepAlive: node.options.keepAlive,
+            binding: choice.binding)
+        try self.init(adopting: pod, namespace, sockets, choice, node: node, now: now)
     }
 
     /// Another ztund serves the pod now, and what is installed is its. Every worker must have let go of the listeners;

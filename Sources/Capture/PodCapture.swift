@@ -17,6 +17,9 @@ package final class PodCapture {
     /// The pod.
     package let location: PodLocation
     private let options: CaptureOptions
+    private let node: NodeCapture
+    private(set) var choice: CaptureChoice
+    private var now: UInt64 = 0
     private var enrolment: PodEnrolment
     private var namespace: NetworkNamespace?
     private var sockets: PodSockets?
@@ -31,9 +34,16 @@ package final class PodCapture {
     package private(set) var nextDue: UInt64?
 
     /// A pod that is to be enrolled; nothing happens before the first ``advance(now:)``.
-    package init(_ location: PodLocation, options: CaptureOptions, now: UInt64) {
+    package convenience init(_ location: PodLocation, options: CaptureOptions, now: UInt64) {
+        self.init(location, node: NodeCapture(options), now: now)
+    }
+
+    /// A pod that is to be enrolled on a node; nothing happens before the first ``advance(now:)``.
+    package init(_ location: PodLocation, node: NodeCapture, now: UInt64) {
         self.location = location
-        self.options = options
+        self.node = node
+        options = node.options
+        choice = CaptureChoice(mode: options.mode, reason: "")
         enrolment = PodEnrolment(
             now: now, retryInterval: options.retryInterval, verifyInterval: options.verifyInterval)
         nextDue = now
@@ -41,17 +51,19 @@ package final class PodCapture {
 
     /// A pod that is enrolled already, by the ztund before this one.
     init(
-        adopting pod: PodInheritance, _ namespace: NetworkNamespace, _ sockets: PodSockets, options: CaptureOptions,
-        now: UInt64
-    ) {
+        adopting pod: PodInheritance, _ namespace: NetworkNamespace, _ sockets: PodSockets, _ choice: CaptureChoice,
+        node: NodeCapture, now: UInt64
+    ) throws(CaptureFailure) {
         location = pod.location
-        self.options = options
+        self.node = node
+        self.choice = choice
+        options = node.options
         enrolment = PodEnrolment(
             adoptedAt: now, retryInterval: options.retryInterval, verifyInterval: options.verifyInterval)
         self.namespace = namespace
         self.sockets = sockets
         migrateRequests.adopt(pod)
-        redirection = Self.redirection(in: namespace, options: options)
+        redirection = try node.redirection(choice.mode, in: namespace, sockets: sockets, now: now)
         redirection?.adopt(pod)
         nextDue = now
     }
@@ -71,13 +83,15 @@ package final class PodCapture {
     /// What to say of the pod.
     package var status: PodCaptureStatus {
         PodCaptureStatus(
-            location: location, phase: enrolment.phase, reason: enrolment.reason, mode: options.mode,
+            location: location, phase: enrolment.phase, reason: enrolment.reason, mode: choice.mode,
+            modeReason: choice.reason,
             since: enrolment.since, repairs: enrolment.repairs, lastRepair: lastRepair)
     }
 
     /// Does all that is due: enrols, tries again, looks after the pod, or takes it out.
     package func advance(now: UInt64) -> Change {
         nextDue = now
+        self.now = now
         while true {
             switch enrolment.next(now: now) {
             case .wait(let until):
@@ -107,7 +121,7 @@ package final class PodCapture {
     }
 
     /// Whether another ztund listens in the pod too, and we still do.
-    package var isShared: Bool { !hasYielded && (sockets?.isShared ?? false) }
+    package var isShared: Bool { !hasYielded && sockets != nil && (redirection?.isTakenOver ?? false) }
 
     /// Ends our listeners, so that what waits at them goes to the other ztund's. Every worker must have let go of them.
     package func stopListening() {
@@ -144,25 +158,21 @@ package final class PodCapture {
     private func perform(_ step: PodEnrolment.Step) throws(CaptureFailure) {
         switch step {
         case .openNamespace:
-            namespace = try NetworkNamespace(path: location.path)
+            let opened = try NetworkNamespace(path: location.path)
+            choice = try node.choice(for: opened, now: now)
+            namespace = opened
         case .openSockets:
-            sockets = try PodSockets(in: try opened(), keepAlive: options.keepAlive)
+            sockets = try PodSockets(
+                in: try opened(), keepAlive: options.keepAlive, binding: choice.binding)
         case .applySettings:
             _ = try migrateRequests.apply(in: try opened())
         case .prepareRedirection:
-            let namespace = try opened()
-            let new = Self.redirection(in: namespace, options: options)
+            guard let sockets else { throw CaptureFailure("its sockets are not open") }
+            let new = try node.redirection(choice.mode, in: try opened(), sockets: sockets, now: now)
             try new.prepare()
             redirection = new
         case .installRedirection:
             try redirection?.install()
-        }
-    }
-
-    private static func redirection(in namespace: NetworkNamespace, options: CaptureOptions) -> any Redirection {
-        switch options.mode {
-        case .nft: NftRedirection(in: namespace, options: options)
-        case .external: ExternalRedirection()
         }
     }
 
@@ -178,7 +188,7 @@ package final class PodCapture {
             if !handsOver { try redirection?.unprepare() }
             redirection = nil
         case .installRedirection:
-            handsOver = handsOver || sockets?.isShared ?? false
+            handsOver = handsOver || (redirection?.isTakenOver ?? false)
             if !handsOver { try redirection?.uninstall() }
         }
     }

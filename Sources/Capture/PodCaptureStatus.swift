@@ -6,8 +6,10 @@ package struct PodCaptureStatus: Sendable, Hashable {
     package let phase: PodEnrolment.Phase
     /// Why it is not enrolled, or what went wrong last; nil when all is well. For a person.
     package let reason: String?
-    /// How its traffic is captured.
+    /// How its traffic is captured; ``CaptureMode/auto`` while that is not decided.
     package let mode: CaptureMode
+    /// Why in this way.
+    package let modeReason: String
     /// When the phase began, in nanoseconds of the clock that ``PodCapture/advance(now:)`` is given.
     package let since: UInt64
     /// How often something that had been removed behind ztund's back was put back.

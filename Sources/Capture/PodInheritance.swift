@@ -14,6 +14,9 @@ package struct PodInheritance: Codable, Sendable, Hashable {
     /// The rules that were installed, and what nft calls the table they make; empty in other modes.
     package var rules: String
     package var table: String
+    /// How its traffic is captured and why; nil from a ztund that knew no other way than the one it was told.
+    package var mode: CaptureMode?
+    package var modeReason: String?
 
     /// The pod.
     package var location: PodLocation { PodLocation(namespace: namespace, name: name, path: path) }

@@ -35,7 +35,14 @@ struct PodSetting {
     /// All that capture may have changed in a namespace, with the kernel's own default.
     static var defaults: [(setting: PodSetting, value: String)] {
         [(migrateRequests, "0"), (acceptMark, "0"), (conntrack[0], "1"), (conntrack[1], "0")]
+            + reflectMarks.map { ($0, "0") }
     }
+
+    /// A reset from a closed port of the application carries the mark of what it answers, so that it finds back to ztund
+    /// instead of leaving towards the client whose address ztund borrowed.
+    static let reflectMarks = [
+        PodSetting("/proc/sys/net/ipv4/fwmark_reflect", "1"), PodSetting("/proc/sys/net/ipv6/fwmark_reflect", "1"),
+    ]
 
     /// Sets it; does nothing when it is set already, or when this kernel does not have it.
     ///

@@ -16,6 +16,11 @@ extension PodSockets {
             Descriptor(owning: try SystemError.check("socket", zt_socket_tcp(ipv6 ? 1 : 0)))
         }
         try check("setsockopt SO_MARK", zt_set_mark(socket.number, mark))
+        if binding == .anyPort, mark == CaptureMark.application {
+            // The lookup program lets pass what comes by lo, and the address alone would not go there: the kernel takes a
+            // connection to the pod's own address for one of the interface that has it.
+            try check("setsockopt SO_BINDTODEVICE", zt_set_device(socket.number, "lo"))
+        }
         _ = zt_set_nodelay(socket.number)
         return socket
     }

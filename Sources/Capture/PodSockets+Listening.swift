@@ -12,11 +12,11 @@ extension PodSockets {
     /// Connections may wait in this number until a worker accepts them.
     private static let backlog: Int32 = 4096
 
-    static func listener(_ port: UInt16, in namespace: NetworkNamespace, _ keepAlive: KeepAlive) throws(CaptureFailure)
-        -> Listener
-    {
+    static func listener(
+        _ port: UInt16, in namespace: NetworkNamespace, _ keepAlive: KeepAlive, _ binding: Binding
+    ) throws(CaptureFailure) -> Listener {
         do throws(SystemError) {
-            return try namespace.run { () throws(SystemError) in try openListener(port, keepAlive) }
+            return try namespace.run { () throws(SystemError) in try openListener(port, keepAlive, binding) }
         } catch {
             if error.name == "EADDRINUSE" {
                 throw CaptureFailure(
@@ -27,23 +27,25 @@ extension PodSockets {
         }
     }
 
-    private static func openListener(_ port: UInt16, _ keepAlive: KeepAlive) throws(SystemError) -> Listener {
+    private static func openListener(_ port: UInt16, _ keepAlive: KeepAlive, _ binding: Binding) throws(SystemError)
+        -> Listener
+    {
         do throws(SystemError) {
-            return Listener(descriptor: try openListener(port, keepAlive, ipv6: true), ipv6: true)
+            return Listener(descriptor: try openListener(port, keepAlive, binding, ipv6: true), ipv6: true)
         } catch {
             guard error.name == "EAFNOSUPPORT" || error.name == "EADDRNOTAVAIL" else { throw error }
-            return Listener(descriptor: try openListener(port, keepAlive, ipv6: false), ipv6: false)
+            return Listener(descriptor: try openListener(port, keepAlive, binding, ipv6: false), ipv6: false)
         }
     }
 
-    private static func openListener(_ port: UInt16, _ keepAlive: KeepAlive, ipv6: Bool) throws(SystemError)
-        -> Descriptor
+    private static func openListener(_ port: UInt16, _ keepAlive: KeepAlive, _ binding: Binding, ipv6: Bool)
+        throws(SystemError) -> Descriptor
     {
         let socket = Descriptor(owning: try SystemError.check("socket", zt_socket_tcp(ipv6 ? 1 : 0)))
         let number = socket.number
         if ipv6 { try check("setsockopt IPV6_V6ONLY", zt_set_v6only(number, 0)) }
         // The next generation of ztund listens beside this one during an upgrade.
-        try check("setsockopt SO_REUSEPORT", zt_set_reuseport(number))
+        if binding == .ports { try check("setsockopt SO_REUSEPORT", zt_set_reuseport(number)) }
         try check("setsockopt SO_MARK", zt_set_mark(number, CaptureMark.peer))
         try check("setsockopt IP_TRANSPARENT", zt_set_transparent(number, ipv6 ? 1 : 0))
         // Accepted sockets inherit all of these, so that a worker need not set them for each.
@@ -54,7 +56,8 @@ extension PodSockets {
                 "setsockopt SO_KEEPALIVE",
                 zt_set_keepalive(number, keepAlive.idle, keepAlive.interval, keepAlive.probes))
         }
-        var address = zt_address(high: 0, low: ipv6 ? 0 : IPAddress.anyV4.low, port: port)
+        let ip = ipv6 ? IPAddress.anyV6 : IPAddress.anyV4
+        var address = zt_address(high: ip.high, low: ip.low, port: binding == .ports ? port : 0)
         try check("bind", zt_bind(number, &address, ipv6 ? 1 : 0))
         try check("listen", zt_listen(number, backlog))
         return socket

@@ -18,21 +18,33 @@ package final class PodSockets: Sendable {
     let keepAlive: KeepAlive
     /// Whether the listeners take IPv6 too; false where the kernel has none.
     package let acceptsIPv6: Bool
+    /// How the listeners are bound.
+    package enum Binding: Sendable {
+        /// To 15001, 15006 and 15008 of all addresses, for rules that redirect there.
+        case ports
+        /// To ports of the kernel's choice, for programs that pick the socket itself. (Not to loopback: the kernel makes a socket
+        /// that is bound to `::1` one for IPv6 only.)
+        case anyPort
+    }
+    let binding: Binding
     /// The range from which the pod's programs are given their source ports.
     package let ephemeralPorts: ClosedRange<UInt16>
 
     /// Opens all three, or none.
     ///
     /// - Throws: ``CaptureFailure`` that names the port and what stands in the way.
-    package init(in namespace: NetworkNamespace, keepAlive: KeepAlive = KeepAlive()) throws(CaptureFailure) {
-        let outbound = try Self.listener(CapturePort.outbound, in: namespace, keepAlive)
+    package init(in namespace: NetworkNamespace, keepAlive: KeepAlive = KeepAlive(), binding: Binding = .ports)
+        throws(CaptureFailure)
+    {
+        let outbound = try Self.listener(CapturePort.outbound, in: namespace, keepAlive, binding)
         Self.remember(outbound.descriptor.number)
-        let inbound = try Self.listener(CapturePort.inbound, in: namespace, keepAlive)
-        let tunnel = try Self.listener(CapturePort.tunnel, in: namespace, keepAlive)
+        let inbound = try Self.listener(CapturePort.inbound, in: namespace, keepAlive, binding)
+        let tunnel = try Self.listener(CapturePort.tunnel, in: namespace, keepAlive, binding)
         acceptsIPv6 = outbound.ipv6 && inbound.ipv6 && tunnel.ipv6
         ephemeralPorts = PodSettings.ephemeralPorts(of: namespace)
         self.namespace = namespace
         self.keepAlive = keepAlive
+        self.binding = binding
         self.outbound = outbound.descriptor
         self.inbound = inbound.descriptor
         self.tunnel = tunnel.descriptor
@@ -41,9 +53,10 @@ package final class PodSockets: Sendable {
     /// Takes over listeners that another ztund opened in the namespace.
     ///
     /// - Throws: ``CaptureFailure`` when they are not three, or were taken before.
-    init(adopting listeners: DescriptorBundle, in namespace: NetworkNamespace, acceptsIPv6: Bool, keepAlive: KeepAlive)
-        throws(CaptureFailure)
-    {
+    init(
+        adopting listeners: DescriptorBundle, in namespace: NetworkNamespace, acceptsIPv6: Bool, keepAlive: KeepAlive,
+        binding: Binding
+    ) throws(CaptureFailure) {
         guard listeners.open.count == 3 else { throw CaptureFailure("its listeners are not the three that are known") }
         let numbers = listeners.take()
         Self.remember(numbers[0])
@@ -51,6 +64,7 @@ package final class PodSockets: Sendable {
         ephemeralPorts = PodSettings.ephemeralPorts(of: namespace)
         self.namespace = namespace
         self.keepAlive = keepAlive
+        self.binding = binding
         outbound = Descriptor(owning: numbers[0])
         inbound = Descriptor(owning: numbers[1])
         tunnel = Descriptor(owning: numbers[2])
@@ -65,6 +79,25 @@ package final class PodSockets: Sendable {
     ///
     /// For a connection that no rule redirected it is the listener's own address; whoever forwards must refuse
     /// ``CapturePort/isOwn(_:)``. Nil when the kernel cannot say (the connection is already gone).
+    package func originalDestination(of connection: Int32) -> SocketAddress? {
+        binding == .anyPort ? Self.localAddress(of: connection) : Self.originalDestination(of: connection)
+    }
+
+    /// Whether an accepted outbound connection was made to the listener itself, so that forwarding it would lead back here.
+    package func isUndirected(_ connection: Int32, from source: SocketAddress, to destination: SocketAddress) -> Bool {
+        switch binding {
+        case .anyPort: destination.ip.isLoopback || destination.ip == source.ip
+        case .ports: CapturePort.isOwn(destination.port) && Self.localAddress(of: connection) == destination
+        }
+    }
+
+    private static func localAddress(of connection: Int32) -> SocketAddress? {
+        var address = zt_address()
+        guard zt_local_address(connection, &address) >= 0 else { return nil }
+        return SocketAddress(IPAddress(high: address.high, low: address.low), address.port)
+    }
+
+    /// As the method of the same name, for listeners that rules redirect to.
     package static func originalDestination(of connection: Int32) -> SocketAddress? {
         var address = zt_address()
         if zt_original_destination(connection, &address) < 0, zt_local_address(connection, &address) < 0 { return nil }

@@ -14,6 +14,8 @@ protocol Redirection: AnyObject {
     ///
     /// - Returns: what was put back, in words; empty when nothing was missing.
     func repair() throws(CaptureFailure) -> [String]
+    /// Whether another ztund serves the pod too: the one that takes over from us.
+    var isTakenOver: Bool { get }
     /// Writes down what the next ztund's object for this pod must know.
     func hand(to pod: inout PodInheritance)
     /// Takes over what the object of the ztund before this one had installed; ``repair()`` follows.
@@ -27,6 +29,13 @@ extension Redirection {
 
 /// The mode ``CaptureMode/external``: the rules are someone else's.
 final class ExternalRedirection: Redirection {
+    private let sockets: PodSockets
+
+    init(_ sockets: PodSockets) {
+        self.sockets = sockets
+    }
+
+    var isTakenOver: Bool { sockets.isShared }
     func prepare() throws(CaptureFailure) {}
     func unprepare() throws(CaptureFailure) {}
     func install() throws(CaptureFailure) {}

@@ -10,6 +10,10 @@ package struct NodeConfiguration: Hashable, Sendable {
     /// Whether to take over from a ztund that runs in the same run directory.
     package let replaces: Bool
     package let whenReplaced: WhenReplaced
+    /// The cgroup above all pods; nil to look for it.
+    package let podCgroup: String?
+    package let probeCgroup: String?
+    package let bpfDirectory: String
     package let probeSources: [IPPrefix]
     package let dataPath: DataPathOptions
     /// What is to be told of variables that are not obeyed.
@@ -40,6 +44,9 @@ package struct NodeConfiguration: Hashable, Sendable {
         }
         pods = options.pods
         capture = options.capture ?? .nft
+        podCgroup = options.podCgroup
+        probeCgroup = options.probeCgroup
+        bpfDirectory = options.bpfDirectory ?? "/sys/fs/bpf/ztun"
         onExit = options.onExit ?? .remove
         replaces = options.replace ?? false
         whenReplaced = options.whenReplaced ?? .exit

@@ -2,6 +2,10 @@ package import MeshModel
 
 /// How `ztund` takes a pod's traffic.
 package enum CaptureMode: String, Sendable, CaseIterable {
+    /// The best of the others that node and pod allow.
+    case auto
+    /// BPF programs, pinned so that pods stay closed without us.
+    case bpf
     /// nft rules in the pod's network namespace, ours to install, repair and remove.
     case nft
     /// Somebody else's rules lead to our ports (istio-cni for instance).
@@ -33,6 +37,12 @@ package struct NodeOptions: Hashable, Sendable {
     /// Whether to take over from a ztund that runs in the same run directory.
     package var replace: Bool?
     package var whenReplaced: WhenReplaced?
+    /// The cgroup above all pods.
+    package var podCgroup: String?
+    /// The cgroup of the node's probing agent.
+    package var probeCgroup: String?
+    /// Where BPF programs and maps are pinned.
+    package var bpfDirectory: String?
     /// Sources, as addresses or CIDR ranges, that reach the pods' programs directly.
     package var probeSources: [IPPrefix] = []
     /// What the file says of the data path, defaults included.
@@ -42,7 +52,8 @@ package struct NodeOptions: Hashable, Sendable {
 
     /// The keys a file may have.
     static let keys =
-        ProgramOptions.keys + ["pods", "capture", "onExit", "probeSources", "replace", "whenReplaced"]
+        ProgramOptions.keys + ["pods", "capture", "onExit", "podCgroup", "probeCgroup", "bpfDir", "probeSources"]
+        + ["replace", "whenReplaced"]
         + DataPathSetting.all.map(\.key)
 
     /// Reads a configuration file's text.
@@ -64,6 +75,9 @@ package struct NodeOptions: Hashable, Sendable {
         onExit = try fields.optional("onExit") { reader throws(ConfigurationError) in try reader.oneOf() }
         replace = try fields.optional("replace") { reader throws(ConfigurationError) in try reader.bool() }
         whenReplaced = try fields.optional("whenReplaced") { reader throws(ConfigurationError) in try reader.oneOf() }
+        podCgroup = try fields.path("podCgroup")
+        probeCgroup = try fields.path("probeCgroup")
+        bpfDirectory = try fields.path("bpfDir")
         probeSources = try fields.list("probeSources") { reader throws(ConfigurationError) in
             try reader.parsed("an address or a CIDR range") { IPPrefix($0) }
         }
@@ -89,6 +103,9 @@ package struct NodeOptions: Hashable, Sendable {
         merged.dataPath = others.dataPath
         if merged.pods.isEmpty { merged.pods = others.pods }
         merged.capture = capture ?? others.capture
+        merged.podCgroup = podCgroup ?? others.podCgroup
+        merged.probeCgroup = probeCgroup ?? others.probeCgroup
+        merged.bpfDirectory = bpfDirectory ?? others.bpfDirectory
         merged.onExit = onExit ?? others.onExit
         merged.replace = replace ?? others.replace
         merged.whenReplaced = whenReplaced ?? others.whenReplaced

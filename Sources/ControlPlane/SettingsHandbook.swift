@@ -14,10 +14,16 @@ package enum SettingsHandbook {
             "workers", "--workers", "ZTUNNEL_WORKER_THREADS", "one per CPU",
             "data threads: a number; as a variable also 0 (all CPUs) or a share, 50%"
         ),
-        ("capture", "--capture", "", "nft", "`nft` or `external`"),
+        ("capture", "--capture", "", "nft", "`auto`, `bpf`, `nft` or `external` (docs/capture.md)"),
         ("onExit", "--on-exit", "", "remove", "`remove` or `keep` the pods' rules"),
         ("replace", "--replace", "", "false", "take over from the ztund that runs in `runDir`, if one does"),
         ("whenReplaced", "--when-replaced", "", "exit", "once replaced and idle: `exit`, or `wait` for SIGTERM"),
+        ("podCgroup", "--pod-cgroup", "", "found", "the cgroup above all pods, for `bpf`"),
+        (
+            "probeCgroup", "--probe-cgroup", "", "",
+            "cgroup of the agent whose probes reach the pods directly, for `bpf`"
+        ),
+        ("bpfDir", "--bpf-dir", "", "/sys/fs/bpf/ztun", "where `bpf` keeps programs and maps"),
         ("probeSources", "--probe-source", "", "", "sources that reach the pods directly"),
         ("runDir", "--run-dir", "", "/run/ztun", "directory of the control socket"),
         ("adminAddress", "--admin-address", "", "127.0.0.1:15000", "admin listener"),

@@ -45,6 +45,8 @@ extension Node: AdminSource {
                 namespace: pod.location.namespace, name: pod.location.name, netns: pod.location.path,
                 state: Self.state(of: pod), since: StatusTime(unixNanoseconds: now - min(age, now)))
             status.reason = pod.reason ?? ""
+            status.capture = pod.mode.rawValue
+            status.captureReason = pod.modeReason
             status.repairs = UInt64(pod.repairs)
             status.heldBytes = services.memory.held(by: pod.location.pod)
             if let workload = shared.snapshot.workload(namespace: pod.location.namespace, name: pod.location.name) {

@@ -83,7 +83,7 @@ final class NodeRounds {
     private let state: MeshSource
     private let identities: IdentityStore
     var pods: [String: PodCapture] = [:]
-    let options: CaptureOptions
+    let capture: NodeCapture
     /// Tells when files change; nil where only polling sees it.
     private let watch: FolderWatch?
     /// Whether another ztund is taking over: the pods stay as they are.
@@ -99,12 +99,16 @@ final class NodeRounds {
         self.watch = watch
         let configuration = node.configuration
         var options = CaptureOptions(
-            mode: configuration.capture == .external ? .external : .nft, probeSources: configuration.probeSources)
+            mode: Capture.CaptureMode(rawValue: configuration.capture.rawValue) ?? .nft,
+            probeSources: configuration.probeSources)
         options.keepAlive.isEnabled = configuration.dataPath.keepalive
         options.keepAlive.idle = Int32(clamping: configuration.dataPath.keepaliveTime)
         options.keepAlive.interval = Int32(clamping: configuration.dataPath.keepaliveInterval)
         options.keepAlive.probes = Int32(clamping: configuration.dataPath.keepaliveRetries)
-        self.options = options
+        options.podCgroup = configuration.podCgroup
+        options.probeCgroup = configuration.probeCgroup
+        options.bpfDirectory = configuration.bpfDirectory
+        capture = NodeCapture(options)
         if let manifests = configuration.program.manifests {
             let settings = configuration.kubernetesSettings
             state = .manifests(
@@ -123,7 +127,7 @@ final class NodeRounds {
         let now = Kernel.monotonicNow()
         for pod in configuration.pods {
             let location = PodLocation(namespace: pod.namespace, name: pod.name, path: pod.netns)
-            pods[location.pod] = PodCapture(location, options: options, now: now)
+            pods[location.pod] = PodCapture(location, node: capture, now: now)
         }
     }
 
@@ -210,7 +214,7 @@ final class NodeRounds {
                             ok: false,
                             message: "the namespace \(request.location.path) belongs to pod \(taken.location.pod)"))
                 } else {
-                    let capture = PodCapture(request.location, options: options, now: now)
+                    let capture = PodCapture(request.location, node: capture, now: now)
                     pods[pod] = capture
                     advance(capture, now: now)
                     request.reply?(Self.reply(capture, capture.status.phase == .enrolled ? "is enrolled" : nil))
@@ -245,6 +249,7 @@ final class NodeRounds {
     }
 
     func advancePods() {
+        capture.refresh()
         let now = Kernel.monotonicNow()
         for capture in Array(pods.values) {
             if let due = capture.nextDue, due <= now { advance(capture, now: now) }
@@ -294,6 +299,7 @@ final class NodeRounds {
             capture.remove(now: now)
             advance(capture, now: now)
         }
+        capture.close()
         publish(Int64(Kernel.realtimeNow()))
     }
 
@@ -301,7 +307,7 @@ final class NodeRounds {
         let statuses = pods.values.map(\.status).sorted { $0.location.pod < $1.location.pod }
         let state = self.state.status(now: wall)
         let certificates = identities.status(now: wall / 1_000_000_000)
-        let warnings = self.state.warnings
+        let warnings = self.state.warnings + capture.notes
         node.shared.withLock { shared in
             shared.pods = statuses
             if shared.state.lastError != state.lastError, !state.lastError.isEmpty {

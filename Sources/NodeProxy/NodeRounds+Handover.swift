@@ -10,15 +10,15 @@ extension NodeRounds {
             // A pod that we were told to find elsewhere is another one.
             if let known = pods[pod.location.pod], known.location != pod.location { continue }
             do throws(CaptureFailure) {
-                pods[pod.location.pod] = try PodCapture(adopting: pod, listeners, options: options, now: now)
+                pods[pod.location.pod] = try PodCapture(adopting: pod, listeners, node: capture, now: now)
             } catch {
                 node.log.write(
                     .warn, .inpod, "pod \(pod.location.pod) is taken in anew: \(error)", now: Kernel.realtimeNow())
-                pods[pod.location.pod] = PodCapture(pod.location, options: options, now: now)
+                pods[pod.location.pod] = PodCapture(pod.location, node: capture, now: now)
             }
         }
         for location in pending where pods[location.pod] == nil {
-            pods[location.pod] = PodCapture(location, options: options, now: now)
+            pods[location.pod] = PodCapture(location, node: capture, now: now)
         }
         let wall = Int64(Kernel.realtimeNow())
         _ = node.checkRevocations(now: wall)

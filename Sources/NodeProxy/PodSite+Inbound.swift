@@ -86,7 +86,7 @@ extension PodSite: TunnelOwner {
 
     /// Somebody reached the pod outside a tunnel.
     func acceptPlaintext(_ socket: consuming Descriptor, _ peer: SocketAddress) {
-        guard let destination = PodSockets.originalDestination(of: socket.number) else { return }
+        guard let destination = sockets.originalDestination(of: socket.number) else { return }
         guard !worker.isDraining else {
             let record = ConnectionRecord(
                 direction: .inbound, acceptedAt: worker.loop.now, source: peer, destination: destination)

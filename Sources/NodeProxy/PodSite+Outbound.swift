@@ -9,10 +9,8 @@ extension PodSite {
     /// A program in the pod opened a connection: decide where it goes, then carry it or hand it to who does.
     func acceptOutbound(_ socket: consuming Descriptor, _ peer: SocketAddress) {
         let now = worker.loop.now
-        guard let destination = PodSockets.originalDestination(of: socket.number) else { return }
-        let isUnredirected =
-            CapturePort.isOwn(destination.port) && Kernel.localAddress(socket.number) == destination
-        guard !isUnredirected else {
+        guard let destination = sockets.originalDestination(of: socket.number) else { return }
+        guard !sockets.isUndirected(socket.number, from: peer, to: destination) else {
             return refuse(
                 socket, record(peer, destination, now),
                 TunnelFailure(.recursiveCall, "attempted recursive call to ourselves"))

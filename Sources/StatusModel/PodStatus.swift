@@ -25,6 +25,10 @@ package struct PodStatus: Codable, Sendable, Hashable {
     package var repairs: UInt64
     /// Whether the state has a workload for it; without one its traffic is refused.
     package var workloadKnown: Bool
+    /// How its traffic is captured, `bpf` for instance; nil from an older daemon.
+    package var capture: String?
+    /// Why in this way.
+    package var captureReason: String?
     package var addresses: [String]
     package var identity: String
     package var connections: UInt64

@@ -39,7 +39,7 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("A pod: NAMESPACE/NAME@/path/of/its/netns. May be repeated.", valueName: "pod"))
     var pod: [String] = []
 
-    @Option(help: ArgumentHelp("nft (default) or external (somebody else's rules).", valueName: "mode"))
+    @Option(help: ArgumentHelp("nft (default), bpf, auto or external (somebody else's rules).", valueName: "mode"))
     var capture: String?
 
     @Option(
@@ -56,6 +56,19 @@ struct RunCommand: ParsableCommand {
             "Once replaced and idle: exit (default), or wait for SIGTERM, for a supervisor that restarts what ends.",
             valueName: "action"))
     var whenReplaced: String?
+
+    @Option(
+        help: ArgumentHelp("The cgroup above all pods, for bpf (default: kubepods, or the root).", valueName: "dir"))
+    var podCgroup: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The kubelet's cgroup: what it opens from an address of the node reaches pods directly, for bpf.",
+            valueName: "dir"))
+    var probeCgroup: String?
+
+    @Option(help: ArgumentHelp("Where bpf keeps its programs (default /sys/fs/bpf/ztun).", valueName: "dir"))
+    var bpfDir: String?
 
     @Option(
         help: ArgumentHelp(
@@ -83,8 +96,11 @@ struct RunCommand: ParsableCommand {
     private func options() throws -> NodeOptions {
         var options = NodeOptions()
         options.capture = try capture.map {
-            try ProgramFlags.parse($0, "--capture", "nft or external") { CaptureMode(rawValue: $0) }
+            try ProgramFlags.parse($0, "--capture", "auto, bpf, nft or external") { CaptureMode(rawValue: $0) }
         }
+        options.podCgroup = podCgroup
+        options.probeCgroup = probeCgroup
+        options.bpfDirectory = bpfDir
         options.onExit = try onExit.map {
             try ProgramFlags.parse($0, "--on-exit", "remove or keep") { CaptureOnExit(rawValue: $0) }
         }

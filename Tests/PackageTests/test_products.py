@@ -8,7 +8,7 @@ from support.programs import program
 
 LIBRARIES = {
     "ztun": set(),
-    "ztund": {"libssl", "libcrypto", "libnghttp2", "libyaml"},
+    "ztund": {"libssl", "libcrypto", "libnghttp2", "libyaml", "libbpf"},
     "ztun-waypoint": {"libssl", "libcrypto", "libnghttp2", "libyaml"},
 }
 WATCHED = {"libssl", "libcrypto", "libnghttp2", "libyaml", "libbpf", "libFoundation", "libswiftCore"}

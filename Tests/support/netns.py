@@ -81,6 +81,8 @@ class Pod:
         self.path = str(_FOLDER / self.netns)
         self.identity = f"spiffe://cluster.local/ns/{namespace}/sa/{self.account}"
         self.interface = f"pod{number}"
+        # Where the pod's programs run, when a test needs them in a cgroup of their own.
+        self.cgroup = None
 
     @property
     def ips(self):
@@ -112,7 +114,7 @@ class Pod:
         self.node.network.remove(self.netns)
 
     def run(self, *command, **options):
-        return run(self.netns, *command, **options)
+        return run(self.netns, *(self.cgroup.enter(*command) if self.cgroup else command), **options)
 
     def curl(self, url, *arguments, seconds=5, check=False):
         """curl's result; `stdout` is the body."""

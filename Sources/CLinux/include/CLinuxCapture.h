@@ -12,6 +12,24 @@ int zt_local_route(int add, int ipv6, uint32_t table);
 int zt_remove_own_route(int ipv6, uint32_t table);
 // Whether a packet with the mark to an address that is nobody's would be delivered locally.
 int zt_marked_route_is_local(int ipv6, uint32_t mark);
+// An address of an interface, 16 bytes in network order, IPv4 as ::ffff:a.b.c.d.
+struct zt_interface_address {
+    uint8_t ip[16];
+    uint32_t interface;
+};
+
+// All addresses of all interfaces but lo; returns how many there are, of which at most capacity are stored.
+int zt_interface_addresses(struct zt_interface_address *addresses, int capacity);
+// The source address that a connection without a mark to somewhere far away would have; -ENETUNREACH when there is no way.
+int zt_usual_source(int ipv6, struct zt_interface_address *source);
+// Adds (ZT_ADD), replaces or removes "local default dev INTERFACE src SOURCE metric METRIC table TABLE"; 1 when that changed
+// something. A route with another source counts as there when adding, and is replaced without a gap when replacing.
+enum { ZT_REMOVE = 0, ZT_ADD = 1, ZT_REPLACE = 2 };
+int zt_captured_route(int action, int ipv6, uint32_t table, uint32_t interface, uint32_t metric, const uint8_t source[16]);
+// Finds the first bridge or TUN/TAP interface: 1 and its name (16 bytes), or 0.
+int zt_forwarding_interface(char *name);
+// Removes all routes of ours from a table, at most 64; returns how many.
+int zt_flush_table(int ipv6, uint32_t table);
 // The generation of the nf_tables ruleset: it changes with every change that anyone makes.
 int zt_nft_generation(uint32_t *generation);
 

@@ -1,0 +1,168 @@
+internal import CaptureBPF
+internal import EventLoop
+internal import MeshModel
+
+/// The BPF programs and maps of this node: one object for all pods, used by the control thread alone.
+///
+/// Programs, links and maps live in a folder of the BPF file system and outlast the process: without a ztund an enrolled pod
+/// stays closed. A later ztund takes them over.
+final class BPFPrograms {
+    /// The cgroup whose processes' connects are looked at: one above all pods, or the root.
+    let cgroup: String
+    private let handle: OpaquePointer
+
+    /// Loads the programs and attaches those of the node.
+    init(folder: String, cgroup: String, sources: [IPPrefix], probeCgroup: String?) throws(CaptureFailure) {
+        self.cgroup = cgroup
+        var result: Int32 = 0
+        guard let handle = zt_capture_open(folder, &result) else {
+            throw Self.unopened(folder, SystemError("bpf", -result))
+        }
+        self.handle = handle
+        do throws(CaptureFailure) {
+            try set(sources: sources)
+            let attached = zt_capture_attach_connect(handle, cgroup)
+            try Self.check("attach to connects in the cgroup \"\(escaped(cgroup))\"", attached)
+            if let probeCgroup {
+                let name = "watch the probes of the cgroup \"\(escaped(probeCgroup))\""
+                try Self.check(name, zt_capture_attach_probe(handle, probeCgroup))
+            }
+            zt_capture_forget_dead_pods(handle)
+        } catch {
+            zt_capture_remove_if_unused(handle)
+            throw error
+        }
+    }
+
+    deinit {
+        zt_capture_close(handle)
+    }
+
+    private static func unopened(_ folder: String, _ error: SystemError) -> CaptureFailure {
+        switch error.name {
+        case "ENOTSUP", "EOPNOTSUPP", "ENOENT":
+            CaptureFailure(
+                "\"\(escaped(folder))\" is not in a BPF file system; mount one: mount -t bpf bpf /sys/fs/bpf")
+        default:
+            failure("load the BPF programs", error)
+        }
+    }
+
+    private static func failure(_ doing: String, _ error: SystemError) -> CaptureFailure {
+        let words = String(cString: zt_capture_error()).split(separator: " ").joined(separator: " ")
+        let missing = error.name == "EPERM" ? "ztund needs the capabilities BPF, NET_ADMIN and SYS_ADMIN" : ""
+        return CaptureFailure(doing, error, hint: words.isEmpty ? missing : "libbpf says: \(escaped(words))")
+    }
+
+    @discardableResult
+    private static func check(_ doing: String, _ result: Int32) throws(CaptureFailure) -> Int32 {
+        guard result >= 0 else { throw failure(doing, SystemError("bpf", -result)) }
+        return result
+    }
+
+    // MARK: - The node
+
+    /// Puts the node's programs back where they were attached; what was missing, in words.
+    func repair() throws(CaptureFailure) -> [String] {
+        guard zt_capture_connect_is_attached(handle, cgroup) == 0 else { return [] }
+        try Self.check(
+            "attach to connects in the cgroup \"\(escaped(cgroup))\"", zt_capture_attach_connect(handle, cgroup))
+        return ["connect programs"]
+    }
+
+    /// Names of other programs that act on connects of the same cgroup, such as a socket load balancer's.
+    var foreignPrograms: [String] {
+        var names = [CChar](repeating: 0, count: 512)
+        guard zt_capture_foreign_programs(handle, cgroup, &names, names.count) > 0 else { return [] }
+        let text = String(decoding: names.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return Array(Set(text.split(separator: " ").map { escaped($0) })).sorted()
+    }
+
+    /// The addresses that a probe may come from.
+    func set(nodeAddresses: [InterfaceAddress]) throws(CaptureFailure) {
+        let bytes = nodeAddresses.flatMap(\.bytes)
+        try Self.check(
+            "note the node's addresses", zt_capture_set_node_addresses(handle, bytes, Int32(nodeAddresses.count)))
+    }
+
+    private func set(sources: [IPPrefix]) throws(CaptureFailure) {
+        let bytes = sources.flatMap { InterfaceAddress.bytes(of: $0.address) }
+        let lengths = sources.map { UInt8($0.address.isIPv4 ? $0.length + 96 : $0.length) }
+        try Self.check("note the probe sources", zt_capture_set_sources(handle, bytes, lengths, Int32(sources.count)))
+    }
+
+    /// Takes everything out of the kernel unless pods are enrolled, by us or by another ztund.
+    func removeIfUnused() {
+        zt_capture_remove_if_unused(handle)
+    }
+
+    // MARK: - Pods
+
+    /// The pods that are enrolled, by whomever, as the cookies of their namespaces.
+    var pods: [UInt64] {
+        var cookies = [UInt64](repeating: 0, count: 2048)
+        let count = zt_capture_pods(handle, &cookies, Int32(cookies.count))
+        return Array(cookies.prefix(max(0, Int(count))))
+    }
+
+    /// Says which addresses are the pod's own; whether that changed anything.
+    func set(addresses: [InterfaceAddress], of pod: UInt64) throws(CaptureFailure) -> Bool {
+        let bytes = addresses.flatMap(\.bytes)
+        return try Self.check(
+            "note the pod's addresses", zt_capture_set_addresses(handle, pod, bytes, Int32(addresses.count))) > 0
+    }
+
+    /// Where a pod's connections go; what changed is counted.
+    @discardableResult
+    func set(listeners: PodSockets, of pod: UInt64) throws(CaptureFailure) -> Int {
+        var changes = 0
+        for (kind, socket) in [
+            (ZT_CAPTURE_OUTBOUND, listeners.outbound.number), (ZT_CAPTURE_INBOUND, listeners.inbound.number),
+            (ZT_CAPTURE_TUNNEL, listeners.tunnel.number),
+        ] {
+            changes += Int(
+                try Self.check(
+                    "hand its listeners to the kernel",
+                    zt_capture_set_listener(handle, pod, Int32(kind), socket)))
+        }
+        return changes
+    }
+
+    /// The cookie of the socket that gets what the pod opens; nil when there is none.
+    func outboundListener(of pod: UInt64) -> UInt64? {
+        var cookie: UInt64 = 0
+        guard zt_capture_listener(handle, pod, Int32(ZT_CAPTURE_OUTBOUND), &cookie) >= 0, cookie != 0 else {
+            return nil
+        }
+        return cookie
+    }
+
+    /// Attaches the lookup program in the pod's namespace, in place of an earlier one.
+    func attachLookup(in namespace: NetworkNamespace, pod: UInt64) throws(CaptureFailure) {
+        let number = namespace.descriptor.number
+        try Self.check(
+            "attach to the pod's network namespace",
+            zt_capture_attach_lookup(handle, pod, number, namespace.identity.inode))
+    }
+
+    func hasLookup(in namespace: NetworkNamespace, pod: UInt64) -> Bool {
+        zt_capture_lookup_is_attached(handle, pod, namespace.identity.inode) == 1
+    }
+
+    /// From now on the pod's connects are captured, or refused where nobody listens.
+    func enrol(_ pod: UInt64, failOpen: Bool) throws(CaptureFailure) {
+        let flags = failOpen ? UInt32(ZT_CAPTURE_FAIL_OPEN) : 0
+        try Self.check("enrol the pod", zt_capture_set_pod(handle, pod, flags))
+    }
+
+    func isEnrolled(_ pod: UInt64) -> Bool { zt_capture_has_pod(handle, pod) == 1 }
+
+    /// Lets the pod go: connects first, then what reaches it.
+    func release(_ pod: UInt64) throws(CaptureFailure) {
+        try Self.check("release the pod", zt_capture_clear_pod(handle, pod))
+        try Self.check("detach from the pod's network namespace", zt_capture_detach_lookup(handle, pod))
+        for kind in [ZT_CAPTURE_OUTBOUND, ZT_CAPTURE_INBOUND, ZT_CAPTURE_TUNNEL] {
+            try Self.check("take back its listeners", zt_capture_clear_listener(handle, pod, Int32(kind)))
+        }
+    }
+}

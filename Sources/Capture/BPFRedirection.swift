@@ -1,0 +1,127 @@
+internal import CLinux
+internal import CaptureBPF
+internal import EventLoop
+internal import MeshModel
+
+/// The mode ``CaptureMode/bpf``: the node's programs know the pod, its namespace has a lookup program and routes.
+final class BPFRedirection: Redirection {
+    private let namespace: NetworkNamespace
+    private let sockets: PodSockets
+    private let programs: BPFPrograms
+    private let pod: UInt64
+    private let failOpen: Bool
+    private let replies: PolicyRoutes
+    private var routes: CapturedRoutes
+    private var settings = [PodSetting.acceptMark] + PodSetting.reflectMarks
+
+    init(in namespace: NetworkNamespace, sockets: PodSockets, programs: BPFPrograms, failOpen: Bool)
+        throws(CaptureFailure)
+    {
+        self.namespace = namespace
+        self.sockets = sockets
+        self.programs = programs
+        self.failOpen = failOpen
+        var cookie: UInt64 = 0
+        let result = zt_netns_cookie(sockets.outbound.number, &cookie)
+        guard result == 0 else {
+            throw CaptureFailure(
+                "read the cookie of its network namespace", SystemError("getsockopt", -result),
+                hint: "that takes Linux 5.14; use --capture nft")
+        }
+        pod = cookie
+        replies = PolicyRoutes(namespace: namespace, ipv6: PodSettings.hasIPv6(namespace))
+        routes = CapturedRoutes(namespace: namespace)
+    }
+
+    func prepare() throws(CaptureFailure) {
+        do throws(CaptureFailure) {
+            let addresses = try addresses()
+            _ = try replies.install()
+            _ = try routes.install(addresses)
+            _ = try applySettings()
+            _ = try programs.set(addresses: addresses, of: pod)
+        } catch {
+            // What an earlier ztund installed keeps the pod closed.
+            if !programs.isEnrolled(pod) { try? unprepare() }
+            throw error
+        }
+    }
+
+    func unprepare() throws(CaptureFailure) {
+        for index in settings.indices { settings[index].restore(in: namespace) }
+        try routes.remove()
+        try replies.remove()
+        _ = try programs.set(addresses: [], of: pod)
+    }
+
+    func install() throws(CaptureFailure) {
+        let isAdopted = programs.isEnrolled(pod)
+        do throws(CaptureFailure) {
+            try programs.set(listeners: sockets, of: pod)
+            try programs.attachLookup(in: namespace, pod: pod)
+            // Last: until now the pod's connects were its own, from now on they are ours.
+            try programs.enrol(pod, failOpen: failOpen)
+        } catch {
+            if !isAdopted { try? uninstall() }
+            throw error
+        }
+    }
+
+    func uninstall() throws(CaptureFailure) {
+        try programs.release(pod)
+    }
+
+    func repair() throws(CaptureFailure) -> [String] {
+        var repaired = try programs.repair()
+        let addresses = try addresses()
+        repaired += try replies.install()
+        if try programs.set(addresses: addresses, of: pod) { repaired.append("addresses") }
+        repaired += try routes.install(addresses)
+        if try applySettings() { repaired.append("kernel settings") }
+        if !programs.hasLookup(in: namespace, pod: pod) {
+            try programs.attachLookup(in: namespace, pod: pod)
+            repaired.append("lookup program")
+        }
+        if !isTakenOver, try programs.set(listeners: sockets, of: pod) > 0 { repaired.append("listeners") }
+        if !programs.isEnrolled(pod) {
+            try programs.enrol(pod, failOpen: failOpen)
+            repaired.append("enrolment")
+        }
+        return repaired
+    }
+
+    func hand(to pod: inout PodInheritance) {
+        for setting in settings { setting.hand(to: &pod) }
+    }
+
+    func adopt(_ pod: PodInheritance) {
+        for index in settings.indices { settings[index].adopt(pod) }
+    }
+
+    var isTakenOver: Bool {
+        guard let serving = programs.outboundListener(of: pod) else { return false }
+        var own: UInt64 = 0
+        return zt_socket_cookie(sockets.outbound.number, &own) == 0 && own != serving
+    }
+
+    private func addresses() throws(CaptureFailure) -> [InterfaceAddress] {
+        let found: [InterfaceAddress]
+        do throws(SystemError) {
+            found = try namespace.run { () throws(SystemError) in try InterfaceAddress.all() }
+        } catch {
+            throw CaptureFailure("read the addresses of its network namespace", error)
+        }
+        guard !found.isEmpty else {
+            throw CaptureFailure("its network namespace has no address yet: the pod's network is not set up")
+        }
+        return found
+    }
+
+    private func applySettings() throws(CaptureFailure) -> Bool {
+        var changed = false
+        for index in settings.indices {
+            if try settings[index].apply(in: namespace) { changed = true }
+        }
+        return changed
+    }
+}

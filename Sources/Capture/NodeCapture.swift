@@ -1,0 +1,86 @@
+internal import EventLoop
+
+/// What this node captures with: chooses the mode of each pod and holds the node's BPF programs. Control thread only.
+package final class NodeCapture {
+    package let options: CaptureOptions
+    private var programs: BPFPrograms?
+    /// Why there are no programs.
+    private var obstacle: String?
+    private var triesAgainAt: UInt64 = 0
+    private var nodeAddresses: [InterfaceAddress]?
+
+    /// Nothing happens before the first pod needs it.
+    package init(_ options: CaptureOptions) {
+        self.options = options
+    }
+
+    /// The mode of a pod whose namespace is open.
+    func choice(for namespace: NetworkNamespace, now: UInt64) throws(CaptureFailure) -> CaptureChoice {
+        switch options.mode {
+        case .nft, .external: return .choose(options.mode, obstacle: nil, forwarder: nil)
+        case .bpf:
+            _ = try openPrograms(now)
+            return .choose(.bpf, obstacle: nil, forwarder: nil)
+        case .auto:
+            _ = try? openPrograms(now)
+            return .choose(.auto, obstacle: obstacle, forwarder: VirtualInterface.first(in: namespace))
+        }
+    }
+
+    /// How a pod's traffic is brought to its sockets.
+    func redirection(_ mode: CaptureMode, in namespace: NetworkNamespace, sockets: PodSockets, now: UInt64)
+        throws(CaptureFailure) -> any Redirection
+    {
+        switch mode {
+        case .external: return ExternalRedirection(sockets)
+        case .nft: return NftRedirection(in: namespace, sockets: sockets, options: options)
+        case .bpf, .auto:
+            return try BPFRedirection(
+                in: namespace, sockets: sockets, programs: try openPrograms(now), failOpen: false)
+        }
+    }
+
+    /// What a person should know of the node's capture, as sentences.
+    package var notes: [String] {
+        guard let programs else { return [] }
+        let foreign = programs.foreignPrograms
+        guard !foreign.isEmpty else { return [] }
+        return [
+            "other programs act on connects in \(escaped(programs.cgroup)) too (\(foreign.joined(separator: ", "))): "
+                + "a socket load balancer there may replace a service's address before ztund sees it"
+        ]
+    }
+
+    /// Brings the list of the node's own addresses up to date; cheap when nothing changed.
+    package func refresh() {
+        guard let programs, options.probeCgroup != nil, let found = try? InterfaceAddress.all(), found != nodeAddresses
+        else { return }
+        if (try? programs.set(nodeAddresses: found)) != nil { nodeAddresses = found }
+    }
+
+    /// The end of ztund: takes what no enrolled pod needs out of the kernel.
+    package func close() {
+        programs?.removeIfUnused()
+        programs = nil
+    }
+
+    private func openPrograms(_ now: UInt64) throws(CaptureFailure) -> BPFPrograms {
+        if let programs { return programs }
+        if let obstacle, now < triesAgainAt { throw CaptureFailure(obstacle) }
+        triesAgainAt = now &+ 30_000_000_000
+        do throws(CaptureFailure) {
+            let cgroup: String
+            if let named = options.podCgroup { cgroup = named } else { cgroup = try PodCgroup.find() }
+            let opened = try BPFPrograms(
+                folder: options.bpfDirectory, cgroup: cgroup,
+                sources: options.probeSources, probeCgroup: options.probeCgroup)
+            programs = opened
+            obstacle = nil
+            refresh()
+            return opened
+        } catch {
+            obstacle = error.description
+            throw error
+        }
+    }
+}

@@ -1,0 +1,527 @@
+#define _GNU_SOURCE
+#include "CaptureBPF.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "CaptureObject.h"
+#include "Layout.h"
+
+#ifndef BPF_FS_MAGIC
+#define BPF_FS_MAGIC 0xcafe4a11
+#endif
+
+struct zt_capture {
+    struct bpf_object *object;
+    char folder[256];
+    int pods, addresses, listeners, sources, nodes;
+    int connect4, connect6, probe;
+};
+
+static _Thread_local char words[1024];
+
+// One line, the beginning of what libbpf says: a verifier's log is long.
+static int note(enum libbpf_print_level level, const char *format, va_list arguments) {
+    size_t used = strlen(words);
+    if (level != LIBBPF_WARN || used + 2 >= sizeof words) return 0;
+    int count = vsnprintf(words + used, sizeof words - used, format, arguments);
+    for (char *c = words + used; *c; c++)
+        if (*c == '\n' || *c == '\t') *c = ' ';
+    return count;
+}
+
+const char *zt_capture_error(void) { return words; }
+
+static void quiet(void) {
+    words[0] = 0;
+    libbpf_set_print(note);
+}
+
+static int path_of(const struct zt_capture *c, char *path, size_t size, const char *name) {
+    return snprintf(path, size, "%s/%s", c->folder, name) < (int)size ? 0 : -ENAMETOOLONG;
+}
+
+static int pod_path(const struct zt_capture *c, char *path, size_t size, uint64_t pod) {
+    char name[32];
+    snprintf(name, sizeof name, "pod-%016" PRIx64, pod);
+    return path_of(c, path, size, name);
+}
+
+// MARK: - Loading
+
+static int open_map(struct zt_capture *c, const char *name, int *result) {
+    char path[320];
+    struct bpf_map *map = bpf_object__find_map_by_name(c->object, name);
+    if (!map || path_of(c, path, sizeof path, name) < 0) return -EINVAL;
+    *result = bpf_map__fd(map);
+    if (access(path, F_OK) == 0) return 0;
+    return bpf_map__pin(map, path);
+}
+
+// Maps that an earlier ztund pinned are used again: they hold its pods, which stay closed meanwhile.
+static int reuse_maps(struct zt_capture *c) {
+    struct bpf_map *map;
+    bpf_object__for_each_map(map, c->object) {
+        char path[320];
+        if (path_of(c, path, sizeof path, bpf_map__name(map)) < 0) return -ENAMETOOLONG;
+        int fd = bpf_obj_get(path);
+        if (fd < 0) continue;
+        int result = bpf_map__reuse_fd(map, fd);
+        close(fd);
+        if (result < 0) return result;
+    }
+    return 0;
+}
+
+static int make_folder(struct zt_capture *c, const char *folder) {
+    struct statfs fs;
+    if (mkdir(folder, 0700) < 0 && errno != EEXIST) return -errno;
+    if (statfs(folder, &fs) < 0) return -errno;
+    if ((uint32_t)fs.f_type != BPF_FS_MAGIC) {
+        rmdir(folder);
+        return -ENOTSUP;
+    }
+    if (snprintf(c->folder, sizeof c->folder, "%s/v%d", folder, ZT_LAYOUT) >= (int)sizeof c->folder) return -ENAMETOOLONG;
+    return mkdir(c->folder, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int load(struct zt_capture *c) {
+    struct bpf_object_open_opts options = {.sz = sizeof options, .object_name = "ztun"};
+    c->object = bpf_object__open_mem(zt_capture_object, zt_capture_object_size, &options);
+    if (!c->object) return -errno;
+    int r = reuse_maps(c);
+    if (r == 0) r = bpf_object__load(c->object);
+    if (r == 0) r = open_map(c, "pods", &c->pods);
+    if (r == 0) r = open_map(c, "addresses", &c->addresses);
+    if (r == 0) r = open_map(c, "listeners", &c->listeners);
+    if (r == 0) r = open_map(c, "sources", &c->sources);
+    if (r == 0) r = open_map(c, "nodes", &c->nodes);
+    int probes;
+    if (r == 0) r = open_map(c, "probes", &probes);
+    return r;
+}
+
+static void unpin(struct zt_capture *c) {
+    static const char *const names[] = {
+        "connect4", "connect6", "probe", "pods", "addresses", "listeners", "sources", "nodes", "probes",
+    };
+    char path[320];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (path_of(c, path, sizeof path, names[i]) == 0) unlink(path);
+    rmdir(c->folder);
+    char *slash = strrchr(c->folder, '/');
+    if (!slash) return;
+    *slash = 0;
+    rmdir(c->folder);
+    *slash = '/';
+}
+
+struct zt_capture *zt_capture_open(const char *folder, int *result) {
+    quiet();
+    struct zt_capture *c = calloc(1, sizeof *c);
+    if (!c) {
+        *result = -ENOMEM;
+        return NULL;
+    }
+    c->connect4 = c->connect6 = c->probe = -1;
+    char path[320];
+    *result = make_folder(c, folder);
+    if (*result == 0) *result = path_of(c, path, sizeof path, "pods");
+    int is_known = *result < 0 || access(path, F_OK) == 0;
+    if (*result == 0) *result = load(c);
+    if (*result == 0) return c;
+    // What an earlier ztund left keeps its pods closed; only what was begun here goes.
+    if (!is_known) unpin(c);
+    zt_capture_close(c);
+    return NULL;
+}
+
+static void close_number(int *fd) {
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+}
+
+void zt_capture_close(struct zt_capture *c) {
+    if (!c) return;
+    close_number(&c->connect4);
+    close_number(&c->connect6);
+    close_number(&c->probe);
+    if (c->object) bpf_object__close(c->object);
+    free(c);
+}
+
+// MARK: - Attaching
+
+static int program(const struct zt_capture *c, const char *name) {
+    struct bpf_program *p = bpf_object__find_program_by_name(c->object, name);
+    return p ? bpf_program__fd(p) : -ENOENT;
+}
+
+static int link_info(int fd, struct bpf_link_info *info) {
+    uint32_t size = sizeof *info;
+    memset(info, 0, size);
+    return bpf_obj_get_info_by_fd(fd, info, &size) < 0 ? -errno : 0;
+}
+
+static int pin_anew(int fd, const char *path) {
+    if (unlink(path) < 0 && errno != ENOENT) return -errno;
+    return bpf_obj_pin(fd, path) < 0 ? -errno : 0;
+}
+
+static uint64_t inode_of(const char *path) {
+    struct stat st;
+    return stat(path, &st) < 0 ? 0 : st.st_ino;
+}
+
+// Attaches to a cgroup, or gives the program to the link that an earlier ztund left at the same one.
+static int attach_cgroup(
+    struct zt_capture *c, const char *name, enum bpf_attach_type type, const char *cgroup, const char *pin, int *held) {
+    char path[320];
+    struct bpf_link_info info;
+    int p = program(c, name), fresh = 0;
+    if (p < 0) return p;
+    if (path_of(c, path, sizeof path, pin) < 0) return -ENAMETOOLONG;
+    int old = bpf_obj_get(path), link = -1;
+    if (old >= 0 && link_info(old, &info) == 0 && info.type == BPF_LINK_TYPE_CGROUP && info.cgroup.cgroup_id &&
+        info.cgroup.cgroup_id == inode_of(cgroup) && bpf_link_update(old, p, NULL) == 0) {
+        link = old;
+    } else {
+        int fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0) link = bpf_link_create(p, fd, type, NULL);
+        int error = errno;
+        if (fd >= 0) close(fd);
+        // The old one, at another cgroup, goes only after the new one stands.
+        int pinned = link >= 0 ? pin_anew(link, path) : -error;
+        if (old >= 0) close(old);
+        if (pinned < 0) {
+            if (link >= 0) close(link);
+            return pinned;
+        }
+        fresh = 1;
+    }
+    close_number(held);
+    *held = link;
+    return fresh;
+}
+
+int zt_capture_attach_connect(struct zt_capture *c, const char *cgroup) {
+    quiet();
+    int four = attach_cgroup(c, "ztun_connect4", BPF_CGROUP_INET4_CONNECT, cgroup, "connect4", &c->connect4);
+    if (four < 0) return four;
+    int six = attach_cgroup(c, "ztun_connect6", BPF_CGROUP_INET6_CONNECT, cgroup, "connect6", &c->connect6);
+    return six < 0 ? six : four | six;
+}
+
+static int pinned_at(struct zt_capture *c, const char *pin, uint64_t cgroup) {
+    char path[320];
+    struct bpf_link_info info;
+    if (path_of(c, path, sizeof path, pin) < 0) return 0;
+    int fd = bpf_obj_get(path);
+    if (fd < 0) return 0;
+    int there = link_info(fd, &info) == 0 && info.type == BPF_LINK_TYPE_CGROUP && cgroup && info.cgroup.cgroup_id == cgroup;
+    close(fd);
+    return there;
+}
+
+int zt_capture_connect_is_attached(struct zt_capture *c, const char *cgroup) {
+    uint64_t inode = inode_of(cgroup);
+    return pinned_at(c, "connect4", inode) && pinned_at(c, "connect6", inode);
+}
+
+int zt_capture_attach_probe(struct zt_capture *c, const char *cgroup) {
+    quiet();
+    return attach_cgroup(c, "ztun_probe", BPF_CGROUP_SOCK_OPS, cgroup, "probe", &c->probe);
+}
+
+static int foreign(struct zt_capture *c, int cgroup, enum bpf_attach_type type, const char *own, char *names, size_t capacity) {
+    uint32_t ids[64], count = 64, flags = 0;
+    int found = 0;
+    struct bpf_prog_info mine;
+    uint32_t size = sizeof mine;
+    memset(&mine, 0, sizeof mine);
+    int p = program(c, own);
+    if (p < 0 || bpf_obj_get_info_by_fd(p, &mine, &size) < 0) return -EINVAL;
+    if (bpf_prog_query(cgroup, type, BPF_F_QUERY_EFFECTIVE, &flags, ids, &count) < 0) return -errno;
+    for (uint32_t i = 0; i < count && i < 64; i++) {
+        struct bpf_prog_info info;
+        size = sizeof info;
+        memset(&info, 0, sizeof info);
+        int fd = bpf_prog_get_fd_by_id(ids[i]);
+        if (fd < 0) continue;
+        // Another ztund's program has our name: it looks only after its own pods.
+        if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && strcmp(info.name, mine.name) != 0) {
+            size_t used = strlen(names);
+            snprintf(names + used, capacity - used, "%s%s", used ? " " : "", info.name[0] ? info.name : "unnamed");
+            found++;
+        }
+        close(fd);
+    }
+    return found;
+}
+
+int zt_capture_foreign_programs(struct zt_capture *c, const char *cgroup, char *names, size_t capacity) {
+    quiet();
+    names[0] = 0;
+    int fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    int four = foreign(c, fd, BPF_CGROUP_INET4_CONNECT, "ztun_connect4", names, capacity);
+    int six = foreign(c, fd, BPF_CGROUP_INET6_CONNECT, "ztun_connect6", names, capacity);
+    close(fd);
+    return four < 0 ? four : six < 0 ? six : four + six;
+}
+
+// The lookup program with the pod's cookie in place of the constant; the kernel checks it anew.
+static int load_lookup(struct zt_capture *c, uint64_t pod) {
+    struct bpf_program *p = bpf_object__find_program_by_name(c->object, "ztun_lookup");
+    if (!p) return -ENOENT;
+    size_t count = bpf_program__insn_cnt(p);
+    struct bpf_insn *code = malloc(count * sizeof *code);
+    if (!code) return -ENOMEM;
+    memcpy(code, bpf_program__insns(p), count * sizeof *code);
+    int placed = 0;
+    for (size_t i = 0; i + 1 < count; i++) {
+        if (code[i].code != (BPF_LD | BPF_DW | BPF_IMM) || code[i].src_reg != 0) continue;
+        uint64_t value = (uint32_t)code[i].imm | (uint64_t)(uint32_t)code[i + 1].imm << 32;
+        if (value != ZT_COOKIE_PLACE) continue;
+        code[i].imm = (int32_t)(uint32_t)pod;
+        code[i + 1].imm = (int32_t)(uint32_t)(pod >> 32);
+        placed++;
+    }
+    int result = -EINVAL;
+    if (placed == 1) {
+        struct bpf_prog_load_opts options = {.sz = sizeof options, .expected_attach_type = BPF_SK_LOOKUP};
+        result = bpf_prog_load(BPF_PROG_TYPE_SK_LOOKUP, "ztun_lookup", "Apache-2.0", code, count, &options);
+        if (result < 0) result = -errno;
+    }
+    free(code);
+    return result;
+}
+
+static int is_in(const struct bpf_link_info *info, uint64_t inode) {
+    return info->type == BPF_LINK_TYPE_NETNS && info->netns.netns_ino == (uint32_t)inode && inode;
+}
+
+int zt_capture_attach_lookup(struct zt_capture *c, uint64_t pod, int namespace_fd, uint64_t namespace_inode) {
+    quiet();
+    char path[320];
+    struct bpf_link_info info;
+    int result = pod_path(c, path, sizeof path, pod);
+    if (result < 0) return result;
+    int p = load_lookup(c, pod);
+    if (p < 0) return p;
+    int old = bpf_obj_get(path);
+    if (old >= 0 && link_info(old, &info) == 0 && is_in(&info, namespace_inode) && bpf_link_update(old, p, NULL) == 0) {
+        result = 0;
+    } else {
+        int link = bpf_link_create(p, namespace_fd, BPF_SK_LOOKUP, NULL);
+        result = link < 0 ? -errno : pin_anew(link, path);
+        if (link >= 0) close(link);
+        if (result == 0) result = 1;
+    }
+    if (old >= 0) close(old);
+    close(p);
+    return result;
+}
+
+int zt_capture_lookup_is_attached(struct zt_capture *c, uint64_t pod, uint64_t namespace_inode) {
+    char path[320];
+    struct bpf_link_info info;
+    if (pod_path(c, path, sizeof path, pod) < 0) return 0;
+    int fd = bpf_obj_get(path);
+    if (fd < 0) return 0;
+    int there = link_info(fd, &info) == 0 && is_in(&info, namespace_inode);
+    close(fd);
+    return there;
+}
+
+int zt_capture_detach_lookup(struct zt_capture *c, uint64_t pod) {
+    char path[320];
+    int result = pod_path(c, path, sizeof path, pod);
+    if (result < 0) return result;
+    return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+// MARK: - Maps
+
+int zt_capture_listener(struct zt_capture *c, uint64_t pod, int kind, uint64_t *cookie) {
+    struct zt_slot slot = {.pod = pod, .listener = (uint32_t)kind};
+    *cookie = 0;
+    return bpf_map_lookup_elem(c->listeners, &slot, cookie) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int zt_capture_set_listener(struct zt_capture *c, uint64_t pod, int kind, int socket) {
+    quiet();
+    struct zt_slot slot = {.pod = pod, .listener = (uint32_t)kind};
+    uint64_t wanted = 0, found = 0, value = (uint64_t)socket;
+    int result = zt_socket_cookie(socket, &wanted);
+    if (result < 0) return result;
+    // A socket that is in its slot already is not put there again: that would be seen by connections under way.
+    if (zt_capture_listener(c, pod, kind, &found) == 0 && found == wanted) return 0;
+    return bpf_map_update_elem(c->listeners, &slot, &value, BPF_ANY) < 0 ? -errno : 1;
+}
+
+static int forget(int map, const void *key) { return bpf_map_delete_elem(map, key) < 0 && errno != ENOENT ? -errno : 0; }
+
+int zt_capture_clear_listener(struct zt_capture *c, uint64_t pod, int kind) {
+    struct zt_slot slot = {.pod = pod, .listener = (uint32_t)kind};
+    return forget(c->listeners, &slot);
+}
+
+int zt_capture_set_pod(struct zt_capture *c, uint64_t pod, uint32_t flags) {
+    quiet();
+    struct zt_pod value = {.flags = flags};
+    return bpf_map_update_elem(c->pods, &pod, &value, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int zt_capture_has_pod(struct zt_capture *c, uint64_t pod) {
+    struct zt_pod value;
+    return bpf_map_lookup_elem(c->pods, &pod, &value) == 0;
+}
+
+int zt_capture_clear_pod(struct zt_capture *c, uint64_t pod) { return forget(c->pods, &pod); }
+
+int zt_capture_pods(struct zt_capture *c, uint64_t *pods, int capacity) {
+    int count = 0;
+    uint64_t key;
+    const void *last = NULL;
+    while (count < capacity && bpf_map_get_next_key(c->pods, last, &key) == 0) {
+        pods[count++] = key;
+        last = &key;
+    }
+    return count;
+}
+
+// Makes the keys that `mine` owns exactly the wanted ones: adds first, then deletes.
+static int set_exactly(int map, size_t key_size, const char *wanted, int count, size_t owner_size, const void *owner) {
+    uint8_t one = 1;
+    int changed = 0, capacity = 16384;
+    for (int i = 0; i < count; i++) {
+        if (bpf_map_update_elem(map, wanted + (size_t)i * key_size, &one, BPF_NOEXIST) == 0) changed = 1;
+        else if (errno != EEXIST) return -errno;
+    }
+    char *stale = malloc((size_t)capacity * key_size);
+    if (!stale) return -ENOMEM;
+    int found = 0;
+    char key[64];
+    const void *last = NULL;
+    while (found < capacity && bpf_map_get_next_key(map, last, key) == 0) {
+        last = key;
+        int keep = owner_size && memcmp(key, owner, owner_size) != 0;
+        for (int i = 0; i < count && !keep; i++) keep = memcmp(key, wanted + (size_t)i * key_size, key_size) == 0;
+        if (!keep) memcpy(stale + (size_t)found++ * key_size, key, key_size);
+    }
+    for (int i = 0; i < found; i++) {
+        bpf_map_delete_elem(map, stale + (size_t)i * key_size);
+        changed = 1;
+    }
+    free(stale);
+    return changed;
+}
+
+int zt_capture_set_addresses(struct zt_capture *c, uint64_t pod, const uint8_t *addresses, int count) {
+    quiet();
+    struct zt_pod_address keys[64];
+    if (count > 64) return -E2BIG;
+    for (int i = 0; i < count; i++) {
+        keys[i].pod = pod;
+        memcpy(&keys[i].ip, addresses + i * 16, 16);
+    }
+    return set_exactly(c->addresses, sizeof keys[0], (const char *)keys, count, sizeof pod, &pod);
+}
+
+int zt_capture_set_node_addresses(struct zt_capture *c, const uint8_t *addresses, int count) {
+    quiet();
+    return set_exactly(c->nodes, 16, (const char *)addresses, count, 0, NULL);
+}
+
+// A prefix tree refuses BPF_NOEXIST on some kernels, so it has its own way: the few entries are set, others deleted.
+int zt_capture_set_sources(struct zt_capture *c, const uint8_t *addresses, const uint8_t *lengths, int count) {
+    quiet();
+    struct zt_prefix key, next;
+    const void *last = NULL;
+    uint8_t one = 1;
+    for (int i = 0; i < count; i++) {
+        struct zt_prefix wanted = {.length = lengths[i]};
+        memcpy(&wanted.ip, addresses + i * 16, 16);
+        if (bpf_map_update_elem(c->sources, &wanted, &one, BPF_ANY) < 0) return -errno;
+    }
+    for (int rounds = 0; rounds < 4096 && bpf_map_get_next_key(c->sources, last, &next) == 0; rounds++) {
+        int keep = 0;
+        for (int i = 0; i < count && !keep; i++)
+            keep = next.length == lengths[i] && memcmp(&next.ip, addresses + i * 16, 16) == 0;
+        if (keep) {
+            key = next;
+            last = &key;
+        } else {
+            bpf_map_delete_elem(c->sources, &next);
+        }
+    }
+    return 0;
+}
+
+// MARK: - Removal
+
+static void forget_pod(struct zt_capture *c, uint64_t pod) {
+    for (int kind = ZT_OUTBOUND; kind <= ZT_TUNNEL; kind++) zt_capture_clear_listener(c, pod, kind);
+    zt_capture_clear_pod(c, pod);
+    zt_capture_set_addresses(c, pod, NULL, 0);
+    zt_capture_detach_lookup(c, pod);
+}
+
+int zt_capture_forget_dead_pods(struct zt_capture *c) {
+    DIR *directory = opendir(c->folder);
+    if (!directory) return -errno;
+    struct dirent *entry;
+    int count = 0;
+    while ((entry = readdir(directory))) {
+        uint64_t pod;
+        struct bpf_link_info info;
+        char path[320];
+        if (sscanf(entry->d_name, "pod-%16" SCNx64, &pod) != 1 || pod_path(c, path, sizeof path, pod) < 0) continue;
+        int fd = bpf_obj_get(path);
+        int dead = fd >= 0 && link_info(fd, &info) == 0 && info.type == BPF_LINK_TYPE_NETNS && info.netns.netns_ino == 0;
+        if (fd >= 0) close(fd);
+        if (!dead) continue;
+        forget_pod(c, pod);
+        count++;
+    }
+    closedir(directory);
+    return count;
+}
+
+int zt_capture_remove_if_unused(struct zt_capture *c) {
+    uint64_t any;
+    if (zt_capture_pods(c, &any, 1) > 0) return 0;
+    unpin(c);
+    close_number(&c->connect4);
+    close_number(&c->connect6);
+    close_number(&c->probe);
+    return 1;
+}
+
+// MARK: - Cookies
+
+int zt_netns_cookie(int socket, uint64_t *cookie) {
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+    socklen_t size = sizeof *cookie;
+    return getsockopt(socket, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &size) < 0 ? -errno : 0;
+}
+
+int zt_socket_cookie(int socket, uint64_t *cookie) {
+    socklen_t size = sizeof *cookie;
+    return getsockopt(socket, SOL_SOCKET, SO_COOKIE, cookie, &size) < 0 ? -errno : 0;
+}
