@@ -43,8 +43,15 @@ check: setup build ## the slower tests: bulk checksums, long runs, leak hunts
 soak: build ## mixed load, disturbances and hostile peers for SOAK_MINUTES (20), with a table at the end (needs root)
 	@$(VENV)/bin/python scripts/soak.py
 
-bench: build ## ours beside Envoy on this machine, as Benchmarks/peer/README.md describes (needs root)
+bench: build ## ours beside Envoy on this machine (BENCH=long, tiny, or a line for Benchmarks/peer/bench.sh; needs root)
 	@ZTUN_BENCH_PYTHON=$(CURDIR)/$(VENV)/bin/python Benchmarks/peer/run.sh $(BENCH)
+
+bench-debian13: build ## the same with our programs in a Debian 13 root, for libssl 3.5 (needs root)
+	@ZTUN_BIN=$$(scripts/debian13-root.sh $(CURDIR)/$(RELEASE)); export ZTUN_BIN; \
+	ZTUN_BENCH_PYTHON=$(CURDIR)/$(VENV)/bin/python Benchmarks/peer/run.sh $(BENCH)
+
+bench-scale: build .build/release/ztun-bench ## 1,000 pods, 100,000 workloads, 10,000 idle tunnels: time and memory (needs root)
+	@$(VENV)/bin/python Benchmarks/scale/run.py $(SCALE)
 
 bench-core: .build/release/ztun-bench ## nanoseconds per decision, parser and snapshot update, each held to a limit
 	@$(RELEASE)/ztun-bench time

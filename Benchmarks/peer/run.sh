@@ -1,7 +1,11 @@
 #!/bin/bash
-# What `make bench` runs: ours beside Envoy, interleaved, on this machine. Arguments go to bench.sh instead.
-#   make bench                                  the quick set, about five minutes
-#   make bench BENCH="core direct envoy:hbone@1 ztun:hbone@1 --pin --base envoy:hbone@1"
+# What `make bench` runs: ours beside Envoy, interleaved, on this machine.
+#   make bench                 every row, a few minutes
+#   make bench BENCH=long      the same with longer windows and more repetitions, about three quarters of an hour
+#   make bench BENCH=tiny      does every row come up (figures of a tenth of a second say nothing)
+#   make bench BENCH="core direct envoy:hbone@1 ztun:hbone@1 --pin --base envoy:hbone@1"     one table (see bench.sh)
+# REPS, SECS and IDLE (idle connections of the memory rows, "0 1000 10000") change the sizes. The last thing printed is one
+# table of the figures that have a target; all figures are JSON lines in results/.
 set -euo pipefail
 cd "$(dirname "$0")"
 [ "$(id -u)" = 0 ] || { echo "bench: network namespaces need root: sudo make bench" >&2; exit 1; }
@@ -13,8 +17,41 @@ if [ -z "${PB_WORK:-}" ]; then PB_WORK=$(mktemp -d -t ztun-bench.XXXXXX); made=$
 export PB_WORK
 trap './bench.sh down >/dev/null 2>&1 || true; [ -z "${made:-}" ] || rm -rf "$made"' EXIT
 trap 'exit 130' INT TERM
-if [ $# -gt 0 ]; then ./bench.sh "$@"; exit; fi
-base=(--pin --reps "${REPS:-3}" --secs "${SECS:-1.5}")
-./bench.sh core direct envoy:hbone@1 ztun:hbone@1 "${base[@]}" --base envoy:hbone@1
-./bench.sh rr envoy:waypoint@1 ztun:waypoint@1 "${base[@]}" --base envoy:waypoint@1
-./bench.sh mem envoy:hbone@1 ztun:hbone@1 --reps 1
+case ${1:-standard} in
+    standard) reps=3 secs=1;;
+    long) reps=7 secs=4;;
+    tiny) reps=1 secs=0.2; export IDLE=${IDLE:-"0 100"};;
+    *) ./bench.sh "$@"; exit;;
+esac
+reps=${REPS:-$reps} secs=${SECS:-$secs}
+results=${PB_RESULTS:-$PWD/results}
+mkdir -p "$results"
+whole=$results/$(date +%Y%m%d-%H%M%S)-bench-${1:-standard}.jsonl
+parts=$PB_WORK/parts
+mkdir -p "$parts"
+
+row() { # scenario sut... options: one set of interleaved rows
+    echo; echo "### $*"
+    PB_RESULTS=$parts ./bench.sh "$@" --reps "$reps" --secs "$secs"
+    cat "$parts"/*.jsonl >> "$whole"
+    rm -f "$parts"/*.jsonl
+}
+
+references=(direct)
+if ! command -v nginx >/dev/null; then
+    echo "bench: nginx is not installed, its row is left out (apt-get install nginx-light libnginx-mod-stream)" >&2
+elif ls /usr/lib/nginx/modules/ngx_stream_module.so /usr/lib64/nginx/modules/ngx_stream_module.so >/dev/null 2>&1; then
+    references+=(nginx:stream@1)
+else
+    echo "bench: nginx has no stream module, it proxies HTTP only (apt-get install libnginx-mod-stream)" >&2
+    references+=(nginx:http@1)
+fi
+# "Two nodes of one core each", and everything on all cores with two workers.
+row core "${references[@]}" envoy:hbone@1 ztun:hbone@1 envoy:hbone-nopool@1=conn ztun:hbone-nopool@1=conn --pin --base envoy:hbone@1
+row core envoy:hbone@2=bulk-up-1,bulk-down-1,rr-64,open,conn-32 ztun:hbone@2=bulk-up-1,bulk-down-1,rr-64,open,conn-32 --base envoy:hbone@2
+row rr envoy:waypoint@1 ztun:waypoint@1 --pin --base envoy:waypoint@1
+reps=1 row mem envoy:hbone@1 ztun:hbone@1 --base envoy:hbone@1
+reps=1 row mem envoy:waypoint@1 ztun:waypoint@1 --base envoy:waypoint@1
+
+echo; "$python" lib/targets.py "$whole"
+echo; echo "raw: $whole"

@@ -155,7 +155,7 @@ class Bench:
         s.emit(row)
     def memory(s, spec, rep, base):
         if rep > s.a.mem_reps: return
-        for n in (0, 1000, 10000):
+        for n in map(int, E.get("IDLE", "0 1000 10000").split()):
             p = None; info = {"idle": 0}
             if n:
                 p = sp.Popen(ns(E["PB_NS_CLIENT"], LOAD, "idle", "-n", str(n), s.tgt["http"]), stdout=sp.PIPE, text=True)

@@ -1,7 +1,6 @@
 #!/bin/bash
 # ztund on both nodes and ztun-waypoint, from $ZTUN_BIN. start VARIANT WORKERS
-#  hbone         captured -> HBONE -> server (pooled)           hbone-nopool  a tunnel per connection, used again when it
-#                ended: NOT one handshake each, so it is no counterpart of envoy:hbone-nopool
+#  hbone         captured -> HBONE -> server (pooled)           hbone-nopool  a tunnel and a full handshake per connection
 #  waypoint      captured -> HBONE -> waypoint -> plain server  waypoint-hbone  ... -> HBONE -> node2 -> server
 #  client-only | server-only | client-wp-only | waypoint-only   one role, for mixed runs through sut/mix
 # Capture is ztund's own (nft in the pod), as a user has it; the access log is off, as Envoy's is.
@@ -12,6 +11,10 @@ ARGS=()
 common() { # files and identities; $1: protocol of the server
   local line; ARGS=()
   while read -r line; do ARGS+=("$line"); done < <(python3 "$here/world.py" "$PB_RUN/world.json" "$PB_RUN" --server-protocol "$1")
+  if [ -n "${ZTUN_MORE_STATE:-}" ]; then # Benchmarks/scale: the same world in a larger mesh
+    mv "$PB_RUN/ztun-state.yaml" "$PB_RUN/ztun-state.base.yaml"
+    "$here/merge.py" "$PB_RUN/ztun-state.base.yaml" "$ZTUN_MORE_STATE" "$PB_RUN/ztun-state.yaml"
+  fi
   ARGS+=(--state "$PB_RUN/ztun-state.yaml" --trust-domain "$PB_TD" --workers "$C" --log-level "${ZTUN_LOG:-info,access=off}")
   for p in ztund ztun-waypoint; do [ -x "$ZTUN_BIN/$p" ] || { echo "ztun: $ZTUN_BIN/$p is missing: run make build" >&2; exit 3; }; done
 }
@@ -26,7 +29,7 @@ waypoint() { launch waypoint "$PB_NS_WAYPOINT" "$ZTUN_BIN/ztun-waypoint" run "${
   --routes "$PB_RUN/ztun-routes.yaml" --workload "$PB_NSNAME/waypoint" --address "[::]:$PB_PORT_HBONE"; }
 # The bench takes the first answer for readiness; before the pod is captured that answer would come past us.
 captured() { # node-netns
-  for _ in $(seq 200); do
+  for _ in $(seq ${ZTUN_READY_TRIES:-600}); do
     nsenter --net=/var/run/netns/"$1" -- curl -fsS -m 1 http://127.0.0.1:15021/healthz/ready >/dev/null 2>&1 && return 0
     sleep 0.05
   done

@@ -1,0 +1,304 @@
+#!/usr/bin/env python3
+"""ztund at the sizes of a large cluster: run.py [pods] [state] [tunnels], all of them by default (make bench-scale).
+
+    pods      PODS (1000) network namespaces enrolled by one ztund, each with a certificate of its own
+    state     WORKLOADS (100000) and POLICIES (10000) in the state file; then one change, under load
+    tunnels   TUNNELS (10000) idle connections, on pooled tunnels and with one tunnel each
+
+Prints a JSON line for each figure (also into Benchmarks/scale/results/), then a table with the targets. Needs root; makes its own
+namespaces and removes them. ZTUN_BIN says which programs (default: .build/release); ztun-bench must be among them.
+"""
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+PEER = os.path.join(ROOT, "Benchmarks/peer")
+BIN = os.path.abspath(os.environ.get("ZTUN_BIN", os.path.join(ROOT, ".build/release")))
+BENCH = os.path.join(ROOT, ".build/release/ztun-bench")
+PODS = int(os.environ.get("PODS", "1000"))
+WORKLOADS = int(os.environ.get("WORKLOADS", "100000"))
+POLICIES = int(os.environ.get("POLICIES", "10000"))
+TUNNELS = int(os.environ.get("TUNNELS", "10000"))
+SECS = float(os.environ.get("SECS", "10"))
+RATE = os.environ.get("RATE", "1000")
+# figure: (how to say it, most that is wanted)
+TARGETS = {
+    "pods.resident_mib": ("resident MiB with all pods enrolled", None),
+    "pods.ms_per_pod": ("ms until enrolled, per pod", None),
+    "pods.kib_per_pod": ("KiB per pod", None),
+    "state.idle_mib": ("resident MiB without a state to speak of", 20),
+    "state.resident_mib": ("resident MiB with the whole state", 250),
+    "state.peak_mib": ("MiB at the peak of loading", 250),
+    "state.change_peak_mib": ("MiB at the peak of a reload", 250),
+    "state.start_s": ("seconds from start to ready", None),
+    "state.change_s": ("seconds from the changed file to the new state", None),
+    "state.p99_ratio": ("p99 while a change is taken, to idle", 2),
+    "tunnels.pooled_kib": ("KiB per idle connection on pooled tunnels, the larger side", 4),
+    "tunnels.own_kib": ("KiB per idle tunnel of its own, the larger side", None),
+}
+FIGURES = []
+
+
+def emit(figure, value, **more):
+    row = {"figure": figure, "value": round(value, 3), **more}
+    FIGURES.append(row)
+    print(json.dumps(row), flush=True)
+
+
+def run(*command, check=True, **more):
+    return subprocess.run(command, check=check, capture_output=True, text=True, **more)
+
+
+def wait(condition, what, seconds=300):
+    end = time.time() + seconds
+    while time.time() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise SystemExit(f"scale: timed out: {what}")
+
+
+def memory(pid, name="VmRSS"):
+    """MiB, of /proc/PID/status."""
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith(name + ":"))
+
+
+def forget_peak(pid):
+    with open(f"/proc/{pid}/clear_refs", "w") as file:
+        file.write("5")
+
+
+def cpu(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def status(run_dir):
+    answer = run(f"{BIN}/ztun", "status", "--run-dir", run_dir, "-o", "json", check=False)
+    with contextlib.suppress(ValueError):
+        return json.loads(answer.stdout)
+    return None
+
+
+def raise_descriptor_limit():
+    import resource
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def stop(process):
+    process.terminate()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def pods(scratch):
+    prefix = f"zt-sc{os.getpid()}"
+    names = [f"{prefix}-p{index}" for index in range(PODS)]
+    node = f"{prefix}-node"
+    state = os.path.join(scratch, "pods.yaml")
+    with open(state, "w") as file:
+        file.write("workloads:\n")
+        for index, name in enumerate(names):
+            file.write(f"- {{name: pod{index}, namespace: app, serviceAccount: sa{index}, node: n1, protocol: HBONE, "
+                       f"workloadIps: [10.90.{index // 250}.{index % 250 + 1}], services: {{}}}}\n")
+    try:
+        for name in [node, *names]:
+            run("ip", "netns", "add", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+        run_dir = os.path.join(scratch, "pods.run")
+        arguments = ["ip", "netns", "exec", node, f"{BIN}/ztund", "run", "--state", state, "--ca-dir", f"{scratch}/ca",
+                     "--run-dir", run_dir, "--workers", "1", "--log-level", "warn"]
+        for index, name in enumerate(names):
+            arguments += ["--pod", f"app/pod{index}@/run/netns/{name}"]
+        with open(os.path.join(scratch, "pods.log"), "w") as log:
+            start = time.time()
+            daemon = subprocess.Popen(arguments, stdout=log, stderr=log)
+            try:
+                idle = None
+
+                def enrolled():
+                    nonlocal idle
+                    if daemon.poll() is not None:
+                        raise SystemExit(f"scale: ztund ended: {open(log.name).read()[-2000:]}")
+                    report = status(run_dir)
+                    if not report:
+                        return False
+                    idle = idle or memory(daemon.pid)
+                    captured = sum(pod["state"] == "captured" for pod in report.get("pods", []))
+                    ready = sum(held["state"] == "Available" for held in report.get("certificates", []))
+                    return captured == PODS and ready == PODS
+
+                wait(enrolled, f"{PODS} pods enrolled", 900)
+                seconds = time.time() - start
+                resident = memory(daemon.pid)
+                emit("pods.resident_mib", resident, pods=PODS)
+                emit("pods.ms_per_pod", seconds / PODS * 1000, pods=PODS, seconds=round(seconds, 1),
+                     cpu_s=round(cpu(daemon.pid), 2))
+                emit("pods.kib_per_pod", (resident - 15) * 1024 / PODS,
+                     descriptors=len(os.listdir(f"/proc/{daemon.pid}/fd")))
+                before = cpu(daemon.pid)
+                time.sleep(5)
+                emit("pods.idle_cpu_percent", (cpu(daemon.pid) - before) / 5 * 100)
+                start = time.time()
+            finally:
+                stop(daemon)
+            emit("pods.stop_s", time.time() - start)
+    finally:
+        for name in [node, *names]:
+            run("ip", "netns", "del", name, check=False)
+
+
+def peer_environment(scratch):
+    """The two nodes of Benchmarks/peer, with names and files of this run only."""
+    environment = dict(os.environ, PB_P=f"zt-s{os.getpid()}", PB_WORK=os.path.join(scratch, "peer"), ZTUN_BIN=BIN)
+    os.makedirs(environment["PB_WORK"], exist_ok=True)
+    listing = run("bash", "-c", f". {PEER}/lib/env.sh; env -0", env=environment).stdout
+    environment.update(pair.split("=", 1) for pair in listing.split("\0") if pair.startswith("PB_"))
+    return environment
+
+
+@contextlib.contextmanager
+def peers(environment):
+    """The topology and the servers; the caller starts the proxies."""
+    run(f"{PEER}/bench.sh", "up", env=environment)
+    server = subprocess.Popen(
+        ["nsenter", f"--net=/var/run/netns/{environment['PB_NS_SERVER']}", "--", environment["PB_LOAD"], "http",
+         "-p", environment["PB_PORT_HTTP"]], stdin=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        stop(server)
+        run(f"{PEER}/bench.sh", "down", env=environment, check=False)
+
+
+@contextlib.contextmanager
+def proxies(environment, variant="hbone"):
+    adapter = f"{PEER}/sut/ztun/sut.sh"
+    started = subprocess.run([adapter, "start", variant, "1"], env=environment, stdin=subprocess.DEVNULL)
+    try:
+        if started.returncode:
+            raise SystemExit("scale: the proxies did not start: see the lines above")
+        with open(os.path.join(environment["PB_WORK"], "run/pids")) as file:
+            yield {role: int(pid) for role, pid in (line.split() for line in file if line.strip())}
+    finally:
+        run(adapter, "stop", env=environment, check=False)
+
+
+def load(environment, *arguments):
+    target = f"{environment['PB_IP_SERVER']}:{environment['PB_PORT_HTTP']}"
+    return subprocess.Popen(
+        ["nsenter", f"--net=/var/run/netns/{environment['PB_NS_CLIENT']}", "--", environment["PB_LOAD"], *arguments, target],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+
+def answer(process):
+    output = process.communicate(timeout=SECS + 120)[0]
+    return json.loads(output.strip().splitlines()[-1])
+
+
+def state(scratch):
+    environment = peer_environment(scratch)
+    more = os.path.join(scratch, "more.yaml")
+    with peers(environment):
+        with proxies(environment) as pids:
+            emit("state.idle_mib", memory(pids["node1"]))
+        run(BENCH, "state", str(WORKLOADS), str(POLICIES), "none", more)
+        environment["ZTUN_MORE_STATE"] = more
+        start = time.time()
+        with proxies(environment) as pids:
+            emit("state.start_s", time.time() - start, note="both nodes")
+            node1 = pids["node1"]
+            run_dir = os.path.join(environment["PB_WORK"], "run/node1.run")
+            emit("state.peak_mib", memory(node1, "VmHWM"), workloads=WORKLOADS, policies=POLICIES)
+            emit("state.resident_mib", memory(node1), workloads=WORKLOADS, policies=POLICIES)
+            idle = answer(load(environment, "open", "-c", "16", "-R", RATE, "-t", str(SECS), "-w", "1"))
+            emit("state.idle_p99_us", idle["p99_us"], p50_us=idle["p50_us"])
+            generation = status(run_dir)["state"]["generation"]
+            forget_peak(node1)
+            run(BENCH, "state", str(WORKLOADS), str(POLICIES), str(WORKLOADS // 2), more)
+            file = os.path.join(environment["PB_WORK"], "run/ztun-state.yaml")
+            prepared = file + ".new"
+            run(f"{PEER}/sut/ztun/merge.py", os.path.join(environment["PB_WORK"], "run/ztun-state.base.yaml"), more, prepared)
+            before = cpu(node1)
+            # The window is as long as the reload: its p99 is of requests that met it.
+            process = load(environment, "open", "-c", "16", "-R", RATE, "-t", str(SECS), "-w", "1")
+            time.sleep(1.2)
+            os.rename(prepared, file)
+            changed = time.time()
+            # Asked seldom: the answer is work for the same processors.
+            while status(run_dir)["state"]["generation"] == generation:
+                if time.time() - changed > 120:
+                    raise SystemExit("scale: the change did not arrive")
+                time.sleep(0.5)
+            seconds = time.time() - changed
+            busy = answer(process)
+            emit("state.change_s", seconds, cpu_s=round(cpu(node1) - before, 2))
+            emit("state.change_peak_mib", memory(node1, "VmHWM"))
+            time.sleep(2)
+            emit("state.after_change_mib", memory(node1))
+            emit("state.busy_p99_us", busy["p99_us"], p50_us=busy["p50_us"], window_s=SECS)
+            emit("state.p99_ratio", busy["p99_us"] / idle["p99_us"])
+
+
+def tunnels(scratch):
+    environment = peer_environment(scratch)
+    with peers(environment):
+        for name, variant in (("pooled", "hbone"), ("own", "hbone-nopool")):
+            with proxies(environment, variant) as pids:
+                before = {role: memory(pid) for role, pid in pids.items()}
+                process = load(environment, "idle", "-n", str(TUNNELS))
+                info = json.loads(process.stdout.readline())
+                time.sleep(1)
+                after = {role: memory(pid) for role, pid in pids.items()}
+                process.terminate()
+                process.wait()
+                each = {role: (after[role] - before[role]) * 1024 / max(1, info["idle"]) for role in pids}
+                emit(f"tunnels.{name}_kib", max(each.values()), connections=info["idle"], failed=info.get("failed", 0),
+                     **{f"{role}_mib": round(value, 1) for role, value in after.items()})
+
+
+def main():
+    if os.geteuid():
+        sys.exit("scale: network namespaces need root")
+    parts = sys.argv[1:] or ["pods", "state", "tunnels"]
+    known = {"pods": pods, "state": state, "tunnels": tunnels}
+    if set(parts) - set(known):
+        sys.exit(__doc__)
+    raise_descriptor_limit()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    scratch = tempfile.mkdtemp(prefix="ztun-scale-")
+    try:
+        for part in parts:
+            known[part](scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    results = os.path.join(HERE, "results")
+    os.makedirs(results, exist_ok=True)
+    path = os.path.join(results, time.strftime("%Y%m%d-%H%M%S.jsonl"))
+    with open(path, "w") as file:
+        file.writelines(json.dumps(row) + "\n" for row in FIGURES)
+    print(f"\n{'figure':58}{'value':>10}  target")
+    for row in FIGURES:
+        if row["figure"] in TARGETS:
+            text, most = TARGETS[row["figure"]]
+            wanted = "" if most is None else f"≤ {most}" + ("" if row["value"] <= most else "  MISSED")
+            print(f"{text:58}{row['value']:10,.1f}  {wanted}")
+    print(f"\nraw: {path}")
+
+
+main()
