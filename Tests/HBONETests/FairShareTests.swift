@@ -56,6 +56,24 @@ import Testing
         #expect(!account.isFull && account.fill == 0)
     }
 
+    @Test func eightBusyTunnelsOfOnePodMoveAQuantumInATurnAndAllOfThemGetOn() throws {
+        let bench = try TunnelBench(streamsPerConnection: 1)
+        let sinks = (0..<8).map { EndlessSink("discard:\($0 + 1)") }
+        for sink in sinks { bench.pool?.checkout(bench.key(), sink) }
+        #expect(bench.run { sinks.allSatisfy { $0.pulled > 0 } })
+        let before = sinks.map(\.pulled)
+        var largest = 0
+        for _ in 0..<200 {
+            let start = sinks.reduce(0) { $0 + $1.pulled }
+            bench.loop.turn(wait: false)
+            largest = max(largest, sinks.reduce(0) { $0 + $1.pulled } - start)
+        }
+        // A quantum, and what the batch that began within it went beyond.
+        #expect(largest > 0 && largest <= FairShare.quantum + TunnelBuffers.size)
+        let moved = zip(sinks, before).map { $0.pulled - $1 }
+        #expect(moved.allSatisfy { $0 > 0 }, "\(moved)")
+    }
+
     @Test func handshakesOfManyConnectionsAllComeThrough() throws {
         // One stream each: as many handshakes as connections, far more than a turn takes.
         let bench = try TunnelBench(streamsPerConnection: 1)

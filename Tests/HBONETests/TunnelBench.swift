@@ -12,6 +12,7 @@ final class TunnelBench: TunnelDialer {
     let buffers = TunnelBuffers()
     let server = ServerSide()
     private(set) var pool: TunnelPool?
+    let share: FairShare
     let clientIdentity = SpiffeID(trustDomain: "cluster.local", namespace: "default", serviceAccount: "client")
     let serverIdentity = SpiffeID(trustDomain: "cluster.local", namespace: "default", serviceAccount: "server")
     var dials = 0
@@ -23,6 +24,7 @@ final class TunnelBench: TunnelDialer {
 
     init(streamsPerConnection: Int = 100) throws {
         loop = try EventLoop()
+        share = FairShare(loop: loop, memory: .unlimited)
         var template = Array("/tmp/zt-hbone-XXXXXX".utf8CString)
         folder = String(cString: mkdtemp(&template))
         let now = Int64(time(nil))
@@ -34,7 +36,8 @@ final class TunnelBench: TunnelDialer {
         _ = Kernel.listen(listener.number, backlog: 64)
         guard let address = Kernel.localAddress(listener.number) else { throw SystemError("getsockname", 0) }
         self.address = address
-        pool = TunnelPool(loop: loop, buffers: buffers, dialer: self, streamsPerConnection: streamsPerConnection)
+        pool = TunnelPool(
+            loop: loop, buffers: buffers, dialer: self, streamsPerConnection: streamsPerConnection, share: share)
         server.bench = self
         accepting = try ConnectionListener(
             descriptor: listener.number, loop: loop,
@@ -101,7 +104,9 @@ final class ServerSide: TunnelOwner {
         var answer = HeaderBlock()
         let status = statuses[authority] ?? 200
         answer.append(":status", "\(status)")
-        if status == 200 {
+        if authority.hasPrefix("discard") {
+            stream.attach(DiscardSink(stream))
+        } else if status == 200 {
             let echo = EchoSink(stream)
             echoes.append(echo)
             stream.attach(echo)
@@ -110,6 +115,47 @@ final class ServerSide: TunnelOwner {
         }
         stream.respond(answer, end: status != 200)
     }
+}
+
+/// Takes what arrives and drops it.
+final class DiscardSink: TunnelSink {
+    private let stream: TunnelStream
+
+    init(_ stream: TunnelStream) { self.stream = stream }
+
+    func tunnelAnswered(status: Int, head: HeaderBlock) {}
+    func tunnelData(_ bytes: UnsafeRawPointer, _ count: Int) { stream.consumed(count) }
+    func tunnelFlush() {}
+    func tunnelPull(into buffer: UnsafeMutableRawPointer, capacity: Int) -> Pull { .later }
+    func tunnelEnded() {}
+    func tunnelClosed(code: UInt32, failure: TunnelFailure?) {}
+}
+
+/// A client that never runs out of bytes.
+final class EndlessSink: TunnelSink, TunnelWaiter {
+    private let authority: String
+    private var stream: TunnelStream?
+    private(set) var pulled = 0
+
+    init(_ authority: String) { self.authority = authority }
+
+    func tunnelAvailable(_ connection: TunnelConnection) {
+        var head = HeaderBlock()
+        head.append(":method", "CONNECT")
+        head.append(":authority", authority)
+        stream = connection.open(head, sink: self)
+    }
+    func tunnelUnavailable(_ failure: TunnelFailure) {}
+    func tunnelAnswered(status: Int, head: HeaderBlock) { stream?.resume() }
+    func tunnelData(_ bytes: UnsafeRawPointer, _ count: Int) { stream?.consumed(count) }
+    func tunnelFlush() {}
+    func tunnelPull(into buffer: UnsafeMutableRawPointer, capacity: Int) -> Pull {
+        buffer.initializeMemory(as: UInt8.self, repeating: 7, count: capacity)
+        pulled += capacity
+        return .bytes(capacity)
+    }
+    func tunnelEnded() {}
+    func tunnelClosed(code: UInt32, failure: TunnelFailure?) {}
 }
 
 /// Sends back what arrives.
