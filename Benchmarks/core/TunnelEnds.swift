@@ -75,7 +75,7 @@ final class TunnelEnds: TunnelDialer, TunnelOwner {
     }
 
     func tunnelRequested(_ connection: TunnelConnection, stream: TunnelStream, head: HeaderBlock, endStream: Bool) {
-        guard let side = try? ServerSide(stream, loop: loop) else { return stream.reset() }
+        guard let side = try? ServerSide(stream, loop: loop, share: connection.share) else { return stream.reset() }
         arrived.append(side)
     }
 }
@@ -86,9 +86,10 @@ final class ServerSide: RelayOwner {
     private var relay: SocketRelay?
     private(set) var isOver = false
 
-    init(_ stream: TunnelStream, loop: EventLoop) throws {
+    init(_ stream: TunnelStream, loop: EventLoop, share: FairShare) throws {
         application = try ApplicationSocket { other in
-            let relay = try SocketRelay(socket: other, isConnected: false, loop: loop, owner: self)
+            let relay = try SocketRelay(
+                socket: other, isConnected: false, loop: loop, share: share, owner: self)
             self.relay = relay
             relay.attach(stream)
         }
@@ -120,7 +121,9 @@ final class ClientSide: RelayOwner, TunnelWaiter {
 
     init(_ ends: TunnelEnds) throws {
         application = try ApplicationSocket { other in
-            relay = try SocketRelay(socket: other, isConnected: true, loop: ends.loop, owner: self)
+            relay = try SocketRelay(
+                socket: other, isConnected: true, loop: ends.loop, share: ends.buffers.commonShare(ends.loop),
+                owner: self)
         }
         ends.pool?.checkout(ends.key, self)
     }
