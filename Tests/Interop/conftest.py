@@ -37,6 +37,26 @@ class FileMesh(Mesh):
         return arguments
 
 
+REDIRECT = """
+table inet zt_envoy {
+  chain out {
+    type nat hook output priority -100;
+    meta mark 1337 return
+    oif lo return
+    meta l4proto tcp redirect to :15001
+  }
+}
+"""
+
+
+@pytest.fixture
+def captured_by_envoy(mesh):
+    pod = mesh.world.client
+    pod.run("nft", "-f", "-", input=REDIRECT)
+    yield pod
+    pod.run("nft", "delete", "table", "inet", "zt_envoy")
+
+
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory):
     """Network, pods and applications; each test starts the daemons it wants."""
@@ -60,6 +80,7 @@ class Envoy(Daemon):
 
     def __init__(self, mesh, pod, template, **values):
         chain, key = mesh.leaves[pod.name]
+        values = {"options": "", "authority": "%DOWNSTREAM_LOCAL_ADDRESS%", **values}
         text = string.Template((HERE / template).read_text()).substitute(
             chain=chain, key=key, roots=mesh.authority.certificate, **values)
         path = mesh.folder / template

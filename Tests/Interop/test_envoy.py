@@ -12,17 +12,6 @@ pytestmark = pytest.mark.root
 
 BULK = 100_000_000
 
-REDIRECT = """
-table inet zt_envoy {
-  chain out {
-    type nat hook output priority -100;
-    meta mark 1337 return
-    oif lo return
-    meta l4proto tcp redirect to :15001
-  }
-}
-"""
-
 
 def fetch(pod, url):
     result = pod.curl(url, seconds=10)
@@ -37,14 +26,6 @@ def upload(pod, address, size=BULK):
             connection.sendall(block)
         connection.shutdown(socket.SHUT_WR)
         assert receive(connection, 64).decode() == digest_of(size)
-
-
-@pytest.fixture
-def captured_by_envoy(mesh):
-    pod = mesh.world.client
-    pod.run("nft", "-f", "-", input=REDIRECT)
-    yield pod
-    pod.run("nft", "delete", "table", "inet", "zt_envoy")
 
 
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])

@@ -1,4 +1,7 @@
-"""Broken handshakes and records at the tunnel port (reliability row 28): each connection ends, the node does not."""
+"""Broken handshakes and records at the tunnel port (reliability row 28): each connection ends, the node does not.
+
+Our own cases: the tlsfuzzer suite is in no package index that the set-up uses.
+"""
 import random
 import socket
 import ssl
