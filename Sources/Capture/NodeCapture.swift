@@ -42,7 +42,10 @@ package final class NodeCapture {
 
     /// What a person should know of the node's capture, as sentences.
     package var notes: [String] {
-        guard let programs else { return [] }
+        guard let programs else {
+            guard options.mode == .auto, let obstacle else { return [] }
+            return ["pods are captured with nft, since BPF is not possible: \(obstacle)"]
+        }
         let foreign = programs.foreignPrograms
         guard !foreign.isEmpty else { return [] }
         return [

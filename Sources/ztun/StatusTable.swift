@@ -88,10 +88,10 @@ struct StatusTable {
     }
 
     private var pods: String {
-        var table = Table("POD", "STATE", "SINCE", "ADDRESS", "WORKLOAD", "CONNECTIONS", "REPAIRS", "WHY")
+        var table = Table("POD", "STATE", "SINCE", "CAPTURE", "ADDRESS", "WORKLOAD", "CONNECTIONS", "REPAIRS", "WHY")
         for pod in report.pods {
             table.add(
-                "\(pod.namespace)/\(pod.name)", pod.state.rawValue, age(pod.since),
+                "\(pod.namespace)/\(pod.name)", pod.state.rawValue, age(pod.since), pod.capture ?? "",
                 pod.addresses.joined(separator: ","), pod.workloadKnown ? "known" : "unknown",
                 "\(pod.connections)", "\(pod.repairs)", pod.reason)
         }

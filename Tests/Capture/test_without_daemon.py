@@ -129,3 +129,29 @@ def test_kept_capture_is_closed_until_a_ztund_takes_it_up(bare):
     wait_until_served(bare)
     assert bare.one.stop() == 0
     assert connect(client, server.ipv4)[0].get("server") == "server"
+
+
+def test_replacement_refuses_nothing_and_leaks_nothing(bare):
+    """The listening sockets go from one ztund to the next; what is attached stays where it is."""
+    client, server = bare.world.client, bare.world.server
+    start_both(bare)
+    wait_until_served(bare)
+    attached = links(bare.world.first_pods, [bare.pods_cgroup])
+    with Sniffer(bare.first.netns, client.interface) as wire, Storm(client, *server.ips) as storm:
+        for _ in range(2):
+            old = bare.one
+            bare.one = bare.start_ztund(
+                bare.first, bare.world.first_pods, *arguments(bare, bare.first), "--replace", ready=False)
+            wait_for(lambda: bare.one.status()["pid"] == bare.one.pid, "the new ztund serves", 30)
+            wait_for(lambda: not old.alive(), "the old one has ended", 30)
+            count = len(storm.answers)
+            wait_for(lambda: len(storm.answers) > count + 40, "connections went through the new one", 30)
+        opened = wire.opened_from(client.ips)
+    failures = [answer for answer in storm.answers if answer.get("server") != "server"]
+    assert not failures, failures[:5]
+    assert {port for _, port in opened} == {15008}
+    assert links(bare.world.first_pods, [bare.pods_cgroup]) == attached
+    assert bare.one.pod_status(client)["capture"] == bare.mode
+    assert bare.one.stop() == 0
+    # The last one takes out what the first had put there.
+    assert not pins(bare.bpffs / "n1")
