@@ -69,7 +69,7 @@ def test_client_behind_the_nodes_address_is_captured(mesh):
     second, server = mesh.second, mesh.world.server
     second.run(
         "nft", "-f", "-", input=f"table ip zt_snat {{ chain post {{ type nat hook postrouting priority 100\n"
-        f"ip daddr {server.ipv4} ip saddr {mesh.world.outsider.ipv4} snat to {second.ipv4}\n}} }}\n")
+        f"ip daddr {server.ipv4} ip saddr {mesh.world.outsider.ipv4} snat to {second.ipv4}\n}}\n}}\n")
     try:
         result = connect(mesh, mesh.world.outsider.netns, mesh.system, server.ipv4)
     finally:
