@@ -2,10 +2,12 @@
 import contextlib
 import re
 import signal
+import socket
 
 import pytest
 
 from support.mesh import Mesh
+from support.netns import inside
 from support.scenario import DoubleServer, converse, exchange
 from support.waiting import wait_for
 from support.world import World, make_network
@@ -147,3 +149,28 @@ def test_26_metrics_from_a_captured_pod(mesh):
     assert "istio_tcp_connections_opened_total" in result.stdout
     line = mesh.one.wait_for_line("connection complete", 'direction="outbound"', f"dst.addr={mesh.first.ipv4}:15020")
     assert "src.identity" not in line and "dst.hbone_addr" not in line and "error=" not in line
+
+
+def test_shutdown_over_the_admin_port(mesh):
+    """POST /quitquitquit drains and ends, as a signal does; a GET does nothing."""
+    start(mesh)
+    url = "http://127.0.0.1:15000/quitquitquit"
+    assert mesh.second.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", url).stdout == "405"
+    with mesh.world.client.connect(mesh.world.server.ipv4, 8080) as connection:
+        converse(connection)
+        assert mesh.second.run("curl", "-sS", "-X", "POST", url).returncode == 0
+        mesh.two.wait_for_line("drain started")
+        converse(connection)
+    assert mesh.two.process.wait(15) == 0
+    assert mesh.two.lines("shutdown complete")
+
+
+@pytest.mark.parametrize("port", [15000, 15020, 15021])
+def test_a_port_of_the_daemon_that_is_taken_ends_the_start(mesh, port):
+    """Admin, metrics and readiness: the start fails with what, why and the next step, and leaves no rule in a pod."""
+    with inside(mesh.second.netns), socket.create_server(("127.0.0.1", port)):
+        two = mesh.start_ztund(mesh.second, mesh.world.second_pods, ready=False)
+        assert wait_for(lambda: two.process.poll(), "it ends") == 1
+    last = two.text().splitlines()[-1]
+    assert last.startswith("ztund: ") and str(port) in last and "EADDRINUSE" in last, last
+    assert "zt" not in mesh.world.server.rules()

@@ -1,10 +1,11 @@
-"""Istio's namespaced scenarios 19 to 23: what the tunnel port refuses, what it takes by name, and calls to the proxy itself."""
+"""Istio's namespaced scenarios 19 to 24: what the tunnel port refuses, what it takes by name, and calls to the proxy itself."""
 import socket
 
 import pytest
 
 from support.filemesh import FileMesh
 from support.hbone import Client, client_context
+from support.mesh import NodeDaemon
 from support.scenario import DoubleServer, HELLO, Ledger, TWICE, connect_uncaptured, exchange
 from support.state import State
 from support.waiting import wait_for
@@ -159,3 +160,25 @@ def test_23_malicious_calls(mesh, who, where, family):
     exchange(world.client, world.server.ipv4, 8080)
     wait_for(
         lambda: sum(worker["connections"] for worker in mesh.one.status()["workers"]) == 0, "no connection is left")
+
+
+def test_24_trust_domain_mismatch(tmp_path):
+    """A client of another trust domain that the same authority vouches for: its application sees a reset, the server nothing."""
+    with make_network() as network, FileMesh(network, tmp_path) as mesh:
+        world = mesh.world = World(network)
+        state = world.state()
+        foreign = "spiffe://clusterset.local/ns/default/sa/client"
+        next(entry for entry in state.workloads if entry["name"] == "client")["trustDomain"] = "clusterset.local"
+        state.write(mesh.state_path)
+        server = mesh.use(DoubleServer(world.server, 8080))
+        chain, key = mesh.leaf("foreign", foreign)
+        one = NodeDaemon(mesh.first, tmp_path, [
+            "--state", mesh.state_path, "--trust-domain", "clusterset.local", "--roots", mesh.authority.certificate,
+            "--identity", f"{foreign}={chain},{key}", "--pod", world.client.enrolment])
+        mesh.stack.callback(one.stop)
+        two = mesh.start_ztund(mesh.second, world.second_pods)
+        with pytest.raises(ConnectionResetError):
+            exchange(world.client, world.server.ipv4, 8080)
+        two.wait_for_line('reason="trust_domain_mismatch"', "clusterset.local")
+        one.wait_for_line('direction="outbound"', 'src.workload="client"', "error=")
+        assert not server.peers

@@ -310,7 +310,8 @@ def test_lists_of_a_large_mesh_stay_bounded_and_quick(mesh, tmp_path):
     path = tmp_path / "large.yaml"
     path.write_text("\n".join(lines))
     mesh.two.stop()
-    large = mesh.start_ztund(mesh.second, [], state=path)
+    large = mesh.start_ztund(mesh.second, [], state=path, ready=False)
+    wait_for(large.is_ready, "a hundred thousand workloads are read, also by a program made for debugging", 120)
     for arguments, rows_wanted in [
         (("workloads",), 1000), (("workloads", "--limit", "10000"), 10_000), (("services",), 1000),
         (("workloads", "--node", "n7"), 200), (("workloads", "ns7/pod-7"), 1), (("denials",), 0), (("connections",), 0),
