@@ -7,6 +7,8 @@ package struct NodeConfiguration: Hashable, Sendable {
     package let pods: [PodReference]
     package let capture: CaptureMode
     package let onExit: CaptureOnExit
+    /// Folders in which pods that run already are looked for.
+    package let discover: [String]
     /// Whether to take over from a ztund that runs in the same run directory.
     package let replaces: Bool
     package let whenReplaced: WhenReplaced
@@ -48,6 +50,7 @@ package struct NodeConfiguration: Hashable, Sendable {
         probeCgroup = options.probeCgroup
         bpfDirectory = options.bpfDirectory ?? "/sys/fs/bpf/ztun"
         onExit = options.onExit ?? .remove
+        discover = options.discover
         replaces = options.replace ?? false
         whenReplaced = options.whenReplaced ?? .exit
         probeSources = options.probeSources

@@ -34,6 +34,8 @@ package struct NodeOptions: Hashable, Sendable {
     package var pods: [PodReference] = []
     package var capture: CaptureMode?
     package var onExit: CaptureOnExit?
+    /// Folders in which pods that run already are looked for.
+    package var discover: [String] = []
     /// Whether to take over from a ztund that runs in the same run directory.
     package var replace: Bool?
     package var whenReplaced: WhenReplaced?
@@ -53,7 +55,7 @@ package struct NodeOptions: Hashable, Sendable {
     /// The keys a file may have.
     static let keys =
         ProgramOptions.keys + ["pods", "capture", "onExit", "podCgroup", "probeCgroup", "bpfDir", "probeSources"]
-        + ["replace", "whenReplaced"]
+        + ["replace", "whenReplaced", "discover"]
         + DataPathSetting.all.map(\.key)
 
     /// Reads a configuration file's text.
@@ -73,6 +75,9 @@ package struct NodeOptions: Hashable, Sendable {
         }
         capture = try fields.optional("capture") { reader throws(ConfigurationError) in try reader.oneOf() }
         onExit = try fields.optional("onExit") { reader throws(ConfigurationError) in try reader.oneOf() }
+        discover = try fields.list("discover") { reader throws(ConfigurationError) in
+            try reader.parsed("an absolute path") { $0.hasPrefix("/") ? $0 : nil }
+        }
         replace = try fields.optional("replace") { reader throws(ConfigurationError) in try reader.bool() }
         whenReplaced = try fields.optional("whenReplaced") { reader throws(ConfigurationError) in try reader.oneOf() }
         podCgroup = try fields.path("podCgroup")
@@ -107,6 +112,7 @@ package struct NodeOptions: Hashable, Sendable {
         merged.probeCgroup = probeCgroup ?? others.probeCgroup
         merged.bpfDirectory = bpfDirectory ?? others.bpfDirectory
         merged.onExit = onExit ?? others.onExit
+        if merged.discover.isEmpty { merged.discover = others.discover }
         merged.replace = replace ?? others.replace
         merged.whenReplaced = whenReplaced ?? others.whenReplaced
         if merged.probeSources.isEmpty { merged.probeSources = others.probeSources }

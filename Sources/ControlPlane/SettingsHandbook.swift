@@ -16,6 +16,10 @@ package enum SettingsHandbook {
         ),
         ("capture", "--capture", "", "nft", "`auto`, `bpf`, `nft` or `external` (docs/capture.md)"),
         ("onExit", "--on-exit", "", "remove", "`remove` or `keep` the pods' rules"),
+        (
+            "discover", "--discover", "", "",
+            "folders of named network namespaces, or of the pods' cgroups, whose pods of the mesh are taken in"
+        ),
         ("replace", "--replace", "", "false", "take over from the ztund that runs in `runDir`, if one does"),
         ("whenReplaced", "--when-replaced", "", "exit", "once replaced and idle: `exit`, or `wait` for SIGTERM"),
         ("podCgroup", "--pod-cgroup", "", "found", "the cgroup above all pods, for `bpf`"),

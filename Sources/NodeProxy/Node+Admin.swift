@@ -35,6 +35,7 @@ extension Node: AdminSource {
         report.certificates = shared.certificates
         report.revocation = revocations?.status
         report.notes = shared.notes
+        report.notEnrolled = shared.leftAlone.isEmpty ? nil : shared.leftAlone
         report.generation = shared.generation
         report.predecessors = shared.handover?.predecessors ?? []
         report.memory = services.memory.status

@@ -33,6 +33,8 @@ package final class Node: Sendable {
         var podsStopped: UInt64 = 0
         var hasState = false
         var isDraining = false
+        /// Network namespaces that were found and not taken in, with the reason.
+        var leftAlone: [String: String] = [:]
         var generation = 1
         /// Another ztund has taken over all pods.
         var isReplaced = false

@@ -86,6 +86,10 @@ final class NodeRounds {
     let capture: NodeCapture
     /// Tells when files change; nil where only polling sees it.
     private let watch: FolderWatch?
+    /// Finds pods that run already.
+    let discovery: PodDiscovery
+    /// Pods that were found, or given at run time: they are forgotten when they have ended.
+    var transient: Set<String> = []
     /// Whether another ztund is taking over: the pods stay as they are.
     var isFrozen = false
     /// Whether another ztund has all pods: what is left here is to end.
@@ -124,6 +128,9 @@ final class NodeRounds {
             [unowned node] identity, credentials in
             node.adopt(identity, credentials)
         }
+        discovery = PodDiscovery(
+            folders: configuration.discover, network: configuration.dataPath.network,
+            node: configuration.dataPath.nodeName)
         let now = Kernel.monotonicNow()
         for pod in configuration.pods {
             let location = PodLocation(namespace: pod.namespace, name: pod.name, path: pod.netns)
@@ -155,6 +162,7 @@ final class NodeRounds {
         let settling = outcome == .settling || listSettling
         if !isFrozen {
             takeRequests()
+            if !isReplaced { discoverPods() }
             advancePods()
         }
         checkIdentities(wall)
@@ -165,7 +173,9 @@ final class NodeRounds {
         if isFrozen { return 100 }
         if settling { return ControlThread.settlingTime(isNoticed: isNoticed) }
         let now = Kernel.monotonicNow()
-        guard let due = pods.values.compactMap(\.nextDue).min() else { return nil }
+        guard let due = (pods.values.compactMap(\.nextDue) + [discovery.nextDue].compactMap(\.self)).min() else {
+            return nil
+        }
         return due <= now ? 1 : min(500, Int((due - now) / 1_000_000) + 1)
     }
 
@@ -216,6 +226,7 @@ final class NodeRounds {
                 } else {
                     let capture = PodCapture(request.location, node: capture, now: now)
                     pods[pod] = capture
+                    transient.insert(pod)
                     advance(capture, now: now)
                     request.reply?(Self.reply(capture, capture.status.phase == .enrolled ? "is enrolled" : nil))
                 }
@@ -318,6 +329,7 @@ final class NodeRounds {
             }
             shared.state = state
             shared.certificates = certificates
+            shared.leftAlone = discovery.left
             shared.notes = warnings
         }
     }

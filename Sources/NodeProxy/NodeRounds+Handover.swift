@@ -1,4 +1,5 @@
 internal import Capture
+internal import ControlPlane
 internal import EventLoop
 internal import Telemetry
 
@@ -20,6 +21,7 @@ extension NodeRounds {
         for location in pending where pods[location.pod] == nil {
             pods[location.pod] = PodCapture(location, node: capture, now: now)
         }
+        transient = Set(pods.keys).subtracting(node.configuration.pods.map { "\($0.namespace)/\($0.name)" })
         let wall = Int64(Kernel.realtimeNow())
         _ = node.checkRevocations(now: wall)
         checkIdentities(wall)

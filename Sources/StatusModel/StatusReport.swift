@@ -37,6 +37,8 @@ package struct StatusReport: Codable, Sendable, Hashable {
     package var logFilter: String
     package var logLinesDropped: UInt64
 
+    /// Network namespaces that were found on the node and not taken in, each with the reason; nil when none was.
+    package var notEnrolled: [String: String]?
     /// How many ztund in a row have taken over from one another, this one included; nil for other programs.
     package var generation: Int?
     /// Those before this one that still carry connections, oldest first; nil for other programs.

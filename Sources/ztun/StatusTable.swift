@@ -13,8 +13,9 @@ struct StatusTable {
     }
 
     var text: String {
-        [head, pods, certificates, workers, refusals, recentRefusals, problems].filter { !$0.isEmpty }.joined(
-            separator: "\n")
+        [head, pods, notEnrolled, certificates, workers, refusals, recentRefusals, problems].filter { !$0.isEmpty }
+            .joined(
+                separator: "\n")
     }
 
     private func age(_ time: StatusTime) -> String {
@@ -85,6 +86,12 @@ struct StatusTable {
 
     private func section(_ title: String, _ table: Table) -> String {
         table.isEmpty ? "" : "\(title)\n\(table.text)"
+    }
+
+    private var notEnrolled: String {
+        var table = Table("NOT TAKEN IN", "WHY")
+        for (found, why) in (report.notEnrolled ?? [:]).sorted(by: { $0.key < $1.key }) { table.add(found, why) }
+        return table.isEmpty ? "" : table.text
     }
 
     private var pods: String {

@@ -48,6 +48,12 @@ struct RunCommand: ParsableCommand {
             valueName: "action"))
     var onExit: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Take in the pods of the mesh that run already: a folder of network namespaces, or of pods' cgroups. May be "
+                + "repeated.", valueName: "dir"))
+    var discover: [String] = []
+
     @Flag(help: "Take over from the ztund that runs in the same run directory, without a refused connection.")
     var replace = false
 
@@ -103,6 +109,9 @@ struct RunCommand: ParsableCommand {
         options.bpfDirectory = bpfDir
         options.onExit = try onExit.map {
             try ProgramFlags.parse($0, "--on-exit", "remove or keep") { CaptureOnExit(rawValue: $0) }
+        }
+        options.discover = try discover.map {
+            try ProgramFlags.parse($0, "--discover", "an absolute path") { $0.hasPrefix("/") ? $0 : nil }
         }
         options.replace = replace ? true : nil
         options.whenReplaced = try whenReplaced.map {
