@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -189,6 +190,11 @@ int zt_set_reset_on_close(int fd) {
 }
 
 ssize_t zt_read(int fd, void *buffer, size_t count) { CHECK(read(fd, buffer, count)); }
+ssize_t zt_peek(int fd, void *buffer, size_t count) { CHECK(recv(fd, buffer, count, MSG_PEEK | MSG_DONTWAIT)); }
+ssize_t zt_pending_bytes(int fd) {
+    int count = 0;
+    return ioctl(fd, FIONREAD, &count) < 0 ? -errno : count;
+}
 ssize_t zt_write(int fd, const void *buffer, size_t count) { CHECK(send(fd, buffer, count, MSG_NOSIGNAL)); }
 ssize_t zt_writev(int fd, const void *vector, int count) {
     struct msghdr message = {.msg_iov = (struct iovec *)vector, .msg_iovlen = (size_t)count};

@@ -21,6 +21,14 @@ package enum Kernel {
         zt_read(fd, buffer, count)
     }
 
+    /// Reads without taking: the same bytes are read again.
+    package static func peek(_ fd: Int32, _ buffer: UnsafeMutableRawPointer, _ count: Int) -> Int {
+        zt_peek(fd, buffer, count)
+    }
+
+    /// How many bytes a read would find, or a negative errno.
+    package static func pendingBytes(_ fd: Int32) -> Int { zt_pending_bytes(fd) }
+
     package static func write(_ fd: Int32, _ buffer: UnsafeRawPointer, _ count: Int) -> Int {
         zt_write(fd, buffer, count)
     }

@@ -9,7 +9,8 @@ package import TLS
 /// as few TLS records and system calls as possible. While the socket is blocked nothing is pulled from any source, so
 /// back-pressure needs no buffer beyond one sealed batch.
 package final class TunnelConnection: EventHandler {
-    package enum Phase: Sendable { case connecting, handshaking, open, closed }
+    /// A server begins with `greeting`: no TLS session before the client's first record is whole.
+    package enum Phase: Sendable { case connecting, greeting, handshaking, open, closed }
 
     unowned(unsafe) let loop: EventLoop
     unowned(unsafe) let buffers: TunnelBuffers
@@ -17,7 +18,11 @@ package final class TunnelConnection: EventHandler {
     package let limits: HTTP2Limits
     let fd: Int32
     var descriptor: Descriptor?
-    let tls: TLSSession
+    private var session: TLSSession?
+    /// What the session of a server will be made of.
+    private var prospect: (context: TLSContext, expectation: PeerExpectation)?
+    /// For the phases from `handshaking` on, and for clients: those have a session.
+    var tls: TLSSession { session.unsafelyUnwrapped }
     var http2: HTTP2Engine?
     package internal(set) var phase: Phase
     var backlog = Backlog()
@@ -81,14 +86,11 @@ package final class TunnelConnection: EventHandler {
         self.remote = remote
         self.owner = owner
         fd = socket.number
-        phase = isConnected ? .handshaking : .connecting
-        do {
-            tls = try TLSSession(context, channel: buffers.channel, expectation: expectation)
-        } catch {
-            throw TunnelFailure(error.reason, error.description, isBeforeRequest: true)
-        }
+        phase = isConnected ? (role == .server ? .greeting : .handshaking) : .connecting
+        prospect = (context, expectation)
         descriptor = consume socket
         super.init()
+        if phase != .greeting { try makeSession() }
         do {
             try loop.add(self, descriptor: fd)
         } catch {
@@ -101,9 +103,19 @@ package final class TunnelConnection: EventHandler {
     }
 
     /// The verified identity at the other end; nil before the handshake is done.
-    package var peer: VerifiedPeer? { tls.peer }
+    package var peer: VerifiedPeer? { session?.peer }
     /// The key exchange of the handshake, `X25519MLKEM768` for instance; empty before it is done.
-    package var keyExchange: String { tls.keyExchange }
+    package var keyExchange: String { session?.keyExchange ?? "" }
+
+    func makeSession() throws(TunnelFailure) {
+        guard let prospect else { return }
+        do {
+            session = try TLSSession(prospect.context, channel: buffers.channel, expectation: prospect.expectation)
+        } catch {
+            throw TunnelFailure(error.reason, error.description, isBeforeRequest: true)
+        }
+        self.prospect = nil
+    }
 
     // MARK: - Events
 
@@ -113,6 +125,8 @@ package final class TunnelConnection: EventHandler {
             return
         case .connecting:
             guard finishConnect(readiness) else { return }
+        case .greeting:
+            guard greet(readiness) else { return }
         case .handshaking, .open:
             break
         }

@@ -1,6 +1,9 @@
 """Rows 72 and 77: more connections than the process has descriptors, and many that do nothing."""
 import contextlib
+import selectors
 import socket
+import ssl
+import threading
 
 import pytest
 
@@ -90,51 +93,73 @@ def test_row_72_dials_have_descriptors_left(narrow):
                 connection.close()
 
 
-def idle_tunnels(mesh, count):
-    """Connections with TLS and HTTP/2 that do nothing more."""
-    chain, key = mesh.leaf("client", mesh.world.client.identity)
-    context = client_context(mesh.authority, chain, key)
-    return [
-        Client(mesh.world.outsider.connect(mesh.world.server.ipv4, 15008), context, 30) for _ in range(count)]
+@contextlib.contextmanager
+def answering(clients):
+    """Answers the pings of the peer: an idle tunnel is not a dead one."""
+    selector, end = selectors.DefaultSelector(), threading.Event()
+
+    def run():
+        while not end.is_set():
+            for key, _ in selector.select(0.2):
+                client = key.data
+                try:
+                    data = client.socket.recv(65536)
+                    client.h2.receive_data(data)
+                    client.flush()
+                except ssl.SSLWantReadError:
+                    continue
+                except OSError:
+                    data = b""
+                if not data:
+                    selector.unregister(client.socket)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def add(client):
+        client.socket.settimeout(5)
+        selector.register(client.socket, selectors.EVENT_READ, client)
+        clients.append(client)
+
+    try:
+        yield add
+    finally:
+        end.set()
+        thread.join()
+        selector.close()
+        for client in clients:
+            client.socket.close()
 
 
-def flood_of_idle_tunnels(mesh, count, limit_kib):
+def flood_of_idle_tunnels(mesh, count):
     daemon = mesh.two
     before = daemon.memory_kib()
-    with mesh.probe():
-        clients = idle_tunnels(mesh, count)
-        try:
-            wait_for(
-                lambda: sum(worker["tunnels"] for worker in daemon.status()["workers"]) >= count, "all are served", 60)
-            each = []
-
-            def is_small():
-                # What the handshakes needed goes back to the kernel within seconds.
-                each.append((daemon.memory_kib() - before) / count)
-                assert each[-1] < limit_kib
-                return True
-
-            wait_for(is_small, f"less than {limit_kib} KiB for each of {count} idle tunnels", 40, 0.5)
-            print(f"{each[0]:.1f} KiB, then {each[-1]:.1f} KiB for each of {count} idle tunnels")
-        finally:
-            for client in clients:
-                client.socket.close()
+    chain, key = mesh.leaf("client", mesh.world.client.identity)
+    context = client_context(mesh.authority, chain, key)
+    clients = []
+    with mesh.probe(), answering(clients) as add:
+        for _ in range(count):
+            add(Client(mesh.world.outsider.connect(mesh.world.server.ipv4, 15008), context, 30))
+        wait_for(
+            lambda: sum(worker["tunnels"] for worker in daemon.status()["workers"]) >= count, "all are served", 60)
+        each = (daemon.memory_kib() - before) / count
+        print(f"{each:.1f} KiB for each of {count} idle tunnels")
+        assert each < 64, "docs/limits.md has the figure"
 
 
 def test_row_77_idle_tunnels(harmless):
-    flood_of_idle_tunnels(harmless, 300, 32)
+    flood_of_idle_tunnels(harmless, 300)
 
 
 @pytest.mark.slow
 def test_row_77_ten_thousand_idle_tunnels(mesh):
-    """The bound is loose; docs/benchmarks.md has the figure of a release build."""
     standing = Standing(mesh.two)
-    flood_of_idle_tunnels(mesh, 10_000, 24)
-    standing.back(memory_kib=64 * 1024, growth_kib=None)
+    flood_of_idle_tunnels(mesh, 10_000)
+    standing.back(memory_kib=64 * 1024, growth_kib=None, spare=8)
 
 
 def slow_handshakes(mesh, count):
-    """Row 40: each sends one byte of a ClientHello a second; all are let go at the deadline of ten seconds."""
+    """Each sends one byte of a ClientHello a second; all are let go at the deadline of ten seconds."""
     world = mesh.world
     connections = open_many(world.outsider, world.server.ipv4, 15008, count)
     try:

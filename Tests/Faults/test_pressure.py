@@ -122,6 +122,7 @@ def test_row_73_slow_readers_in_little_memory(bare):
 @pytest.mark.slow
 def test_row_73_five_thousand_slow_readers_in_256_mib(bare):
     slow_readers(bare, 5000, 256 * MIB)
+    assert bare.one.lines('reason="over_limit"'), "whoever was turned away is told why"
 
 
 def short_calls(mesh, count):

@@ -64,4 +64,5 @@ class Standing:
         assert {pod.name: self._rules(pod) for pod in self.pods} == self.rules
         assert len(children(self.pid)) <= self.children
         if growth_kib is not None:
-            assert peak_kib(self.pid) - self.memory < growth_kib, f"{daemon.name}: {self.memory} KiB before"
+            peak = peak_kib(self.pid)
+            assert peak - self.memory < growth_kib, f"{daemon.name}: {self.memory} KiB before, {peak} KiB at most"

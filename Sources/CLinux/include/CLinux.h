@@ -56,6 +56,10 @@ int zt_set_keepalive(int fd, int idle_s, int interval_s, int probes);
 int zt_set_reset_on_close(int fd);
 
 ssize_t zt_read(int fd, void *buffer, size_t count);
+// recv(2) with MSG_PEEK.
+ssize_t zt_peek(int fd, void *buffer, size_t count);
+// FIONREAD.
+ssize_t zt_pending_bytes(int fd);
 ssize_t zt_write(int fd, const void *buffer, size_t count);
 // vector: an array of struct iovec.
 ssize_t zt_writev(int fd, const void *vector, int count);
