@@ -46,7 +46,8 @@ extension TunnelConnection: HTTP2Delegate {
     package func http2Closed(_ context: UnsafeMutableRawPointer, code: UInt32) {
         stream(context) { stream in
             if stream.isTouched { stream.sink?.tunnelFlush() }
-            if role == .server, !stream.isAnswered, code != 0 { http2?.countEarlyReset() }
+            // Whatever code it gives: without our answer there is no orderly end.
+            if role == .server, stream.isUnheard { http2?.countEarlyReset() }
             close(stream, code: code, failure: nil)
         }
     }

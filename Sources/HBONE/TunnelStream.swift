@@ -14,6 +14,8 @@ package final class TunnelStream {
     var isTouched = false
     /// The final response has been sent (server) or received (client).
     package internal(set) var isAnswered = false
+    /// Server: the engine's count of productions when it was answered.
+    private var answeredAt: UInt64 = 0
     /// What its sink holds for a slow reader, bytes.
     private(set) var kept = 0
     private var window: Int
@@ -25,6 +27,10 @@ package final class TunnelStream {
         window = owner.limits.streamWindow
     }
 
+    /// What a client is told that sent something else than CONNECT: a person with an ordinary HTTP client, most likely.
+    package static let notConnect: StaticString =
+        "This is an HBONE port: it takes HTTP/2 CONNECT from verified peers and nothing else.\n"
+
     /// The connection it runs on; nil once the stream is closed.
     package var connection: TunnelConnection? { owner }
 
@@ -34,13 +40,18 @@ package final class TunnelStream {
     }
 
     /// Server: answers the CONNECT. With `end` the stream is over on our side.
-    package func respond(_ head: HeaderBlock, end: Bool) {
+    /// - Parameter text: the body of an answer that ends the stream; empty for peers, which read the header alone.
+    package func respond(_ head: HeaderBlock, end: Bool, text: StaticString = "") {
         guard let owner else { return }
         isAnswered = true
-        if end { sink = RefusedStream(self) }
+        answeredAt = owner.http2?.productions ?? 0
+        if end { sink = RefusedStream(self, text: text) }
         owner.http2?.respond(id, head, end: false)
         owner.markForOutput()
     }
+
+    /// Server: whether the peer cannot have seen an answer: none was given, or it waits to be sent.
+    var isUnheard: Bool { !isAnswered || answeredAt == owner?.http2?.productions }
 
     /// The sink has bytes, its end or its breaking to say: it will be pulled.
     package func resume() {

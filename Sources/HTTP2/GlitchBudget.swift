@@ -10,7 +10,7 @@ package struct GlitchBudget: Sendable {
     private let interval: UInt64
 
     /// A full budget of `capacity` points that regains `perSecond` points each second; `now` in nanoseconds.
-    package init(capacity: Int = 100, perSecond: Int = 10, now: UInt64) {
+    package init(capacity: Int, perSecond: Int, now: UInt64) {
         self.capacity = UInt64(capacity)
         points = UInt64(capacity)
         interval = 1_000_000_000 / UInt64(perSecond)

@@ -14,10 +14,6 @@ struct HTTP2Callbacks: @unchecked Sendable {
         nghttp2_session_callbacks_set_data_source_read_length_callback(raw, Self.readLength)
         nghttp2_session_callbacks_set_on_begin_headers_callback(raw, Self.beginHeaders)
         nghttp2_session_callbacks_set_on_header_callback(raw, Self.headerField)
-        nghttp2_session_callbacks_set_on_begin_frame_callback(raw, Self.beginFrame)
-        nghttp2_session_callbacks_set_unpack_extension_callback(raw) { _, _, _, _ in
-            NGHTTP2_ERR_CANCEL.rawValue
-        }
         nghttp2_session_callbacks_set_on_frame_recv_callback(raw, Self.frameReceived)
         nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(raw, Self.invalidFrame)
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(raw, Self.dataChunk)
@@ -30,10 +26,6 @@ struct HTTP2Callbacks: @unchecked Sendable {
         nghttp2_option_set_peer_max_concurrent_streams(option, 100)
         nghttp2_option_set_max_outbound_ack(option, 1000)
         nghttp2_option_set_max_deflate_dynamic_table_size(option, 4096)
-        // Without this nghttp2 skips unknown frames unseen, and they could not be counted.
-        for type in (UInt8(NGHTTP2_CONTINUATION.rawValue) + 1)...UInt8.max {
-            nghttp2_option_set_user_recv_extension_type(option, type)
-        }
         // Application resets are not abuse; GlitchBudget counts what is.
         nghttp2_option_set_stream_reset_rate_limit(option, 1 << 40, 1 << 40)
         self.option = option
@@ -108,21 +100,10 @@ struct HTTP2Callbacks: @unchecked Sendable {
 
     // MARK: - Receiving
 
-    private static let beginFrame: nghttp2_on_begin_frame_callback = { _, header, context in
-        engine(context) { engine in
-            guard let type = header?.pointee.type else { return 0 }
-            // A frame of another kind after a header block says that the block has ended or was refused.
-            if type != UInt8(NGHTTP2_CONTINUATION.rawValue) { engine.isInsideHeader = false }
-            if type > UInt8(NGHTTP2_CONTINUATION.rawValue) { engine.glitch("unknown frames") }
-            return engine.failure == nil ? 0 : fatal
-        }
-    }
-
     private static let beginHeaders: nghttp2_on_begin_headers_callback = { _, _, context in
         engine(context) { engine in
             engine.header.removeAll()
             engine.headerRefused = false
-            engine.isInsideHeader = true
             return 0
         }
     }
@@ -135,7 +116,6 @@ struct HTTP2Callbacks: @unchecked Sendable {
             guard size <= engine.limits.headerListSize, engine.header.count < engine.limits.headerFields else {
                 if !engine.headerRefused { engine.glitch("oversized header lists") }
                 engine.headerRefused = true
-                engine.isInsideHeader = false
                 return engine.failure == nil ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue : fatal
             }
             engine.header.append(
@@ -174,6 +154,7 @@ struct HTTP2Callbacks: @unchecked Sendable {
 
     private static let streamClosed: nghttp2_on_stream_close_callback = { session, stream, code, context in
         engine(context) { engine in
+            engine.closes(stream, code: code)
             if let owner = nghttp2_session_get_stream_user_data(session, stream) {
                 nghttp2_session_set_stream_user_data(session, stream, nil)
                 engine.delegate.http2Closed(owner, code: code)

@@ -8,10 +8,16 @@ extension HTTP2Engine {
         let isAck = header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0
         switch nghttp2_frame_type(UInt32(header.type)) {
         case NGHTTP2_DATA:
-            if ended { tellEnd(header.stream_id) } else if header.length == 0 { glitch("empty DATA frames") }
+            if ended {
+                tellEnd(header.stream_id)
+            } else if header.length == frame.pointee.data.padlen {
+                // Padding carries nothing either; its length includes the field that tells it.
+                glitch("empty DATA frames")
+            }
         case NGHTTP2_HEADERS:
-            isInsideHeader = false
             receivedHeaders(header.stream_id, ended: ended)
+        case NGHTTP2_RST_STREAM:
+            peerReset = header.stream_id
         case NGHTTP2_SETTINGS:
             if !isAck {
                 glitch("SETTINGS")
@@ -24,6 +30,8 @@ extension HTTP2Engine {
         case NGHTTP2_WINDOW_UPDATE:
             if frame.pointee.window_update.window_size_increment == 1 { glitch("one-byte WINDOW_UPDATEs") }
         case NGHTTP2_GOAWAY:
+            // A graceful end takes two of them.
+            if peerGoingAway { glitch("GOAWAY frames") }
             peerGoingAway = true
             delegate.http2GoAway(lastStream: frame.pointee.goaway.last_stream_id, code: frame.pointee.goaway.error_code)
         default:
@@ -42,7 +50,11 @@ extension HTTP2Engine {
             delegate.http2Request(stream, head: header, endStream: ended)
         case .client:
             guard let owner = nghttp2_session_get_stream_user_data(session, stream) else { return }
-            if let status = header.status, status >= 200 { delegate.http2Response(owner, head: header) }
+            if let status = header.status, status < 200 {
+                glitch("interim answers")
+            } else if header.status != nil {
+                delegate.http2Response(owner, head: header)
+            }
             if ended { tellEnd(stream) }
         }
     }

@@ -16,11 +16,16 @@ package final class HTTP2Engine {
     package let limits: HTTP2Limits
     var header = HeaderBlock()
     var headerRefused = false
+    private var walker: FrameWalker
     /// The peer has begun a header block and not ended it: no other frame may come, so a deadline is due.
-    package internal(set) var isInsideHeader = false
+    package var isInsideHeader: Bool { walker.isInsideHeader }
+    /// The stream whose RST_STREAM is being taken; its closing is the peer's doing.
+    var peerReset: Int32 = 0
     var budget: GlitchBudget
     /// Monotonic nanoseconds of the current turn, for the budget.
     var now: UInt64
+    /// How often `produce` has been called: what was submitted at the same count has not been sent.
+    package private(set) var productions: UInt64 = 0
     /// Where `produce` writes; nil outside of it.
     var out: UnsafeMutableRawPointer?
     var outCount = 0
@@ -36,7 +41,8 @@ package final class HTTP2Engine {
         self.delegate = delegate
         self.limits = limits
         self.now = now
-        budget = GlitchBudget(now: now)
+        walker = FrameWalker(role, limits: limits)
+        budget = GlitchBudget(capacity: limits.glitches, perSecond: limits.glitchesForgiven, now: now)
         let me = Unmanaged.passUnretained(self).toOpaque()
         let callbacks = HTTP2Callbacks.shared.raw
         let option = HTTP2Callbacks.shared.option
@@ -82,17 +88,27 @@ package final class HTTP2Engine {
     package func receive(_ bytes: UnsafeRawPointer, count: Int, now: UInt64) -> Bool {
         guard failure == nil else { return false }
         self.now = now
+        let verdict = walker.walk(bytes, count: count)
+        while walker.unknownFrames > 0 {
+            walker.unknownFrames -= 1
+            glitch("unknown frames")
+        }
+        guard failure == nil else { return false }
+        var count = count
+        if case .broken(let offset, _, _) = verdict { count = offset }
         let result = nghttp2_session_mem_recv(session, bytes.assumingMemoryBound(to: UInt8.self), count)
         if result < 0, failure == nil {
             let text = String(cString: nghttp2_strerror(Int32(result)))
             failure = HTTP2Failure(.http2Failed, "the peer broke HTTP/2: \(text)")
         }
+        if case .broken(_, let code, let what) = verdict { fail(code, what) }
         return failure == nil
     }
 
     /// Writes frames into the buffer until it is full or nothing waits; returns the bytes written. Call again while it
     /// returns more than 0. The buffer should hold at least 32 KiB.
     package func produce(into buffer: UnsafeMutableRawPointer, capacity: Int) -> Int {
+        productions &+= 1
         out = buffer
         outCount = 0
         outCapacity = capacity
@@ -205,6 +221,19 @@ package final class HTTP2Engine {
         glitch("resets before our answer")
     }
 
+    // MARK: - What the library lets pass
+
+    /// Counts the streams that the library had to reset because of what the peer sent on them.
+    func closes(_ stream: Int32, code: UInt32) {
+        if stream != peerReset, ErrorCode.blamesPeer.contains(code) { glitch("streams it broke") }
+    }
+
+    private func fail(_ code: UInt32, _ what: StaticString) {
+        guard failure == nil else { return }
+        failure = HTTP2Failure(.http2Failed, "the peer broke HTTP/2: \(what)")
+        terminate(code: code)
+    }
+
     /// Takes a point of the budget of misbehaviour; without one left the connection ends.
     func glitch(_ what: StaticString) {
         guard failure == nil, !budget.spend(now: now) else { return }
@@ -219,10 +248,15 @@ package final class HTTP2Engine {
         package static let noError: UInt32 = 0
         package static let protocolError: UInt32 = 1
         package static let internalError: UInt32 = 2
+        static let flowControlError: UInt32 = 3
+        static let streamClosed: UInt32 = 5
+        static let frameSizeError: UInt32 = 6
         package static let refusedStream: UInt32 = 7
         package static let cancel: UInt32 = 8
         package static let connectError: UInt32 = 10
         package static let enhanceYourCalm: UInt32 = 11
+        /// What the library resets a stream with when the peer broke the protocol on it; we ourselves never do.
+        static let blamesPeer: Set<UInt32> = [protocolError, flowControlError, streamClosed, frameSizeError]
     }
 
     private static var provider: nghttp2_data_provider {

@@ -86,10 +86,11 @@ final class InboundConnection: SiteConnection, RelayOwner {
         var record = record(site, connection, head)
         let authority = head.first(":authority") ?? []
 
-        func refuse(_ status: Int, _ failure: TunnelFailure, policy: String? = nil) {
+        func refuse(_ status: Int, _ failure: TunnelFailure, policy: String? = nil, text: StaticString = "") {
             record.policy = policy ?? ""
             worker.opened(&record)
-            stream.respond(TunnelHeaders.refused(status: status, reason: failure.reason, policy: policy), end: true)
+            stream.respond(
+                TunnelHeaders.refused(status: status, reason: failure.reason, policy: policy), end: true, text: text)
             worker.closed(&record, nil, failure)
         }
 
@@ -97,7 +98,8 @@ final class InboundConnection: SiteConnection, RelayOwner {
         guard head.text(":method") == "CONNECT", head.first(":protocol") == nil else {
             let method = String(decoding: head.first(":method") ?? [], as: UTF8.self).prefix(32)
             return refuse(
-                400, TunnelFailure(.methodNotConnect, "expected method CONNECT, got \(method.debugDescription)"))
+                400, TunnelFailure(.methodNotConnect, "expected method CONNECT, got \(method.debugDescription)"),
+                text: TunnelStream.notConnect)
         }
         if let host = head.first("host"), host != authority {
             return refuse(400, TunnelFailure(.authorityInvalid, "host and :authority differ"))

@@ -43,15 +43,16 @@ extension WaypointWorker: TunnelOwner {
         // The engine tells of streams only after the handshake, so there is a peer.
         guard let peer = connection.peer?.identity else { return stream.reset() }
         let source = TunnelSource(identity: peer, address: connection.remote)
-        func refuse(_ status: Int, _ reason: Reason, _ detail: String) {
+        func refuse(_ status: Int, _ reason: Reason, _ detail: String, text: StaticString = "") {
             var reply = HeaderBlock()
             reply.append(":status", "\(status)")
             reply.append("proxy-status", ProxyStatus.value(reason))
-            stream.respond(reply, end: true)
+            stream.respond(reply, end: true, text: text)
             refused(reason, detail, from: source.address, to: connection.local, peer: peer)
         }
         guard let method = head.first(":method"), method.elementsEqual("CONNECT".utf8), !endStream else {
-            return refuse(400, .methodNotConnect, "the request on the tunnel port is no CONNECT")
+            return refuse(
+                400, .methodNotConnect, "the request on the tunnel port is no CONNECT", text: TunnelStream.notConnect)
         }
         guard !isDraining else { return refuse(503, .draining, "the waypoint is draining") }
         guard let waypoint else {

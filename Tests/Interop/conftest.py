@@ -2,17 +2,21 @@
 import importlib.util
 import os
 import pathlib
+import socket
 import string
 
 import pytest
 
 from support import netns
 from support.certificates import Authority
+from support.h2raw import RawClient
+from support.hbone import Client, client_context
 from support.mesh import Mesh
+from support.probe import Probe
 from support.process import Daemon
 from support.servers import ChecksumServer, EchoServer, HTTPServer, SourceServer
 from support.waiting import wait_for
-from support.world import World, make_network
+from support.world import WAYPOINT_VIP, World, make_network
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -111,3 +115,60 @@ def envoy(mesh):
     yield start
     for daemon in running:
         daemon.stop()
+
+
+class Target:
+    """A tunnel port under attack: where it is, what it lets in, and a word that shows that a tunnel carries."""
+
+    def __init__(self, name, pod, authority, hello, is_answer):
+        self.name, self.pod, self.authority, self.hello, self.is_answer = name, pod, authority, hello, is_answer
+
+
+class Hostile:
+    """Both nodes and a waypoint, and raw connections to the tunnel ports with the identity of `client`."""
+
+    def __init__(self, mesh):
+        world = self.world = mesh.world
+        self.mesh = mesh
+        self.one = mesh.start_ztund(mesh.first, [world.client])
+        self.two = mesh.start_ztund(mesh.second, [world.server])
+        self.waypoint = mesh.start_waypoint(world.waypoint, "routes: []\n")
+        hello = b"twenty bytes of hello"
+        request = b"GET /hello HTTP/1.1\r\nhost: server\r\n\r\n"
+        self.targets = {
+            "node": Target("node", world.server, f"{world.server.ipv4}:7000", hello, lambda got: got == hello),
+            "waypoint": Target(
+                "waypoint", world.waypoint, f"{WAYPOINT_VIP}:80", request, lambda got: got.startswith(b"HTTP/1.1 200")),
+        }
+
+    def daemon(self, target):
+        return self.two if target.name == "node" else self.waypoint
+
+    def context(self):
+        return client_context(self.mesh.authority, *self.mesh.leaves["client"])
+
+    def connect(self, target):
+        raw = self.world.outsider.connect(target.pod.ipv4, 15008)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return raw
+
+    def raw(self, target, **more):
+        return RawClient(self.connect(target), self.context(), **more)
+
+    def client(self, target):
+        return Client(self.connect(target), self.context())
+
+    def probe(self):
+        """A program in a pod that calls another through both nodes: it must notice nothing."""
+        return Probe(self.world.client, self.world.server.ipv4, 7000)
+
+    def close(self):
+        for daemon in (self.waypoint, self.two, self.one):
+            daemon.stop()
+
+
+@pytest.fixture(scope="module")
+def hostile(mesh):
+    hostile = Hostile(mesh)
+    yield hostile
+    hostile.close()
