@@ -5,14 +5,16 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 SWIFT ?= swift
-SOURCES := Package.swift Sources Tests Benchmarks/core
+SOURCES := Package.swift Sources Tests Benchmarks/core Fuzz
 PROGRAMS := ztund ztun-waypoint ztun
 RELEASE := .build/release
+# Unit tests of what threads share: under the thread sanitizer in every run, all the others in make check.
+SHARED := EventLoopTests TelemetryTests HBONETests AdminServerTests NodeProxyTests
 VENV := .build/venv
 PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
 export ZTUN_BIN ?= $(CURDIR)/$(RELEASE)
 
-.PHONY: help setup build demo test check soak bench bench-core gate baseline format lint clean
+.PHONY: help setup build demo test check soak bench bench-core gate baseline format lint clean fuzz sanitize
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,15 +35,23 @@ format: ## rewrite the Swift sources in the house style
 	@$(SWIFT) format --in-place --parallel --recursive $(SOURCES)
 
 test: setup lint build ## everything a change must pass, in under half an hour; the last line is the summary
-	@$(SWIFT) test --parallel
+	@scripts/sanitize.sh address
+	@scripts/sanitize.sh thread $(SHARED)
 	@$(MAKE) --no-print-directory gate
 	@$(PYTEST) Tests -m 'not slow' -n 3 --dist loadfile
 
-check: setup build ## the slower tests: bulk checksums, long runs, leak hunts
+check: setup build sanitize fuzz ## the slower tests: sanitizers, fuzzing, bulk checksums, long runs, leak hunts
 	@$(PYTEST) Tests -m slow
 
 soak: build ## mixed load, disturbances and hostile peers for SOAK_MINUTES (20), with a table at the end (needs root)
 	@$(VENV)/bin/python scripts/soak.py
+
+fuzz: setup ## every entry of Fuzz/ fed by libFuzzer for a minute; FUZZ="server state" and ZTUN_FUZZ_SECONDS=600 choose
+	@scripts/fuzz.sh $(FUZZ)
+
+sanitize: setup ## all unit tests under the address and the thread sanitizer
+	@scripts/sanitize.sh address
+	@scripts/sanitize.sh thread
 
 bench: build ## ours beside Envoy on this machine (BENCH=long, tiny, or a line for Benchmarks/peer/bench.sh; needs root)
 	@ZTUN_BENCH_PYTHON=$(CURDIR)/$(VENV)/bin/python Benchmarks/peer/run.sh $(BENCH)

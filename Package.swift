@@ -109,9 +109,26 @@ let package = Package(
         tests("WaypointProxyTests", ["WaypointProxy", "HTTP1", "HBONE", "RoutingCore", "MeshModel", "Telemetry"]),
         tests("NodeProxyTests", ["NodeProxy", "HTTP2", "EventLoop", "MeshModel", "RoutingCore", "Telemetry"]),
         tests("PackageTests", []),
+        // What stranger's bytes are put through, by the tests here and by libFuzzer (Fuzz/README.md).
+        .target(
+            name: "FuzzEntries",
+            dependencies: ["MeshModel", "RoutingCore", "TLS", "HTTP2", "HTTP1", "ControlPlane", "NodeProxy"],
+            path: "Fuzz/Entries", swiftSettings: strict),
+        tests("FuzzTests", ["FuzzEntries"]),
     ],
     swiftLanguageModes: [.v6]
 )
+
+// `make fuzz`: the program needs -sanitize=fuzzer for all modules, so no ordinary build knows it.
+if getenv("ZTUN_FUZZ") != nil {
+    package.targets += [
+        .systemLibrary(name: "CLibFuzzer", path: "Fuzz/CLibFuzzer"),
+        .executableTarget(
+            name: "ZtunFuzz", dependencies: ["FuzzEntries", "CLibFuzzer"], path: "Fuzz/Program",
+            swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]),
+    ]
+    package.products = [.executable(name: "ztun-fuzz", targets: ["ZtunFuzz"])]
+}
 
 // A developer's short cut: `ZTUN_ONLY=RoutingCoreTests swift test` builds just those targets and what they need.
 if let value = getenv("ZTUN_ONLY") {

@@ -53,7 +53,8 @@ package final class LogWriter: @unchecked Sendable {
 
     private func run(_ log: Log, _ descriptor: Int32) {
         if let loop = try? EventLoop() {
-            let receiver = try? MailboxReceiver(mailbox, on: loop) { message in
+            // The loop holds the receiver, and outlives it.
+            let receiver = try? MailboxReceiver(mailbox, on: loop) { [unowned loop] message in
                 Self.drain(log, descriptor)
                 switch message {
                 case .drain: break

@@ -1,25 +1,25 @@
-internal import HTTP2
+package import HTTP2
 
 /// What a peer says of itself in the `baggage` of a CONNECT or its answer: for telemetry alone, never for a decision.
 ///
 /// Read leniently, as peers of all versions write it: unknown keys, empty values and malformed members are passed over,
 /// nothing is percent-decoded, several fields add up. Every value is bounded, and control characters make it empty, so
 /// that a peer cannot grow or garble what we log.
-struct Baggage: Hashable, Sendable {
-    private(set) var cluster = ""
-    private(set) var namespace = ""
-    private(set) var workload = ""
-    private(set) var service = ""
-    private(set) var version = ""
-    private(set) var region = ""
-    private(set) var zone = ""
+package struct Baggage: Hashable, Sendable {
+    package private(set) var cluster = ""
+    package private(set) var namespace = ""
+    package private(set) var workload = ""
+    package private(set) var service = ""
+    package private(set) var version = ""
+    package private(set) var region = ""
+    package private(set) var zone = ""
 
     /// Bytes of one value, and members of all fields, that are looked at.
     private static let longestValue = 253
     private static let memberLimit = 32
 
     /// The baggage of a header; nil when it has none or says nothing.
-    init?(_ head: HeaderBlock) {
+    package init?(_ head: HeaderBlock) {
         var left = Self.memberLimit
         for index in 0..<head.count where head.name(at: index).elementsEqual("baggage".utf8) {
             for member in head.value(at: index).split(separator: UInt8(ascii: ",")) {

@@ -2,7 +2,7 @@ internal import HTTP2
 internal import MeshModel
 
 /// The service that a peer says its client called: `host=` of the `forwarded` header (RFC 7239). For telemetry alone.
-enum ForwardedHost {
+package enum ForwardedHost {
     /// The service of that name, believed only where the workload is one of its endpoints.
     static func service(_ head: HeaderBlock, endpoint workload: Workload, in snapshot: MeshSnapshot) -> Service? {
         guard let field = head.first("forwarded"), field.count <= 1024, let host = name(in: field),
@@ -13,7 +13,7 @@ enum ForwardedHost {
     }
 
     /// The value of the first `host` parameter, without quotes; nil when there is none.
-    static func name(in field: ArraySlice<UInt8>) -> String? {
+    package static func name(in field: ArraySlice<UInt8>) -> String? {
         for parameter in field.split(whereSeparator: { $0 == UInt8(ascii: ";") || $0 == UInt8(ascii: ",") }) {
             let parts = parameter.split(separator: UInt8(ascii: "="), maxSplits: 1)
             guard parts.count == 2 else { continue }

@@ -1,14 +1,14 @@
-internal import MeshModel
+package import MeshModel
 
 /// Writes the PROXY protocol version 2 header that tells an application whom a tunnel's bytes come from.
-enum ProxyHeader {
+package enum ProxyHeader {
     /// The TLV that carries the peer's SPIFFE identity, as Istio's node proxy and waypoints use it.
     static let identityType: UInt8 = 0xd0
     private static let signature: [UInt8] = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a]
 
     /// A header of the PROXY command over TCP. Addresses of different families are both written as IPv6, the IPv4 one in
     /// its mapped form, which is what HAProxy does.
-    static func version2(source: SocketAddress, destination: SocketAddress, identity: SpiffeID?) -> [UInt8] {
+    package static func version2(source: SocketAddress, destination: SocketAddress, identity: SpiffeID?) -> [UInt8] {
         let isIPv4 = source.ip.isIPv4 && destination.ip.isIPv4
         var body: [UInt8] = []
         for address in [source, destination] {

@@ -132,7 +132,10 @@ package final class TLSSession {
             return false
         }
         do throws(TLSFailure) {
-            let identity = try peerIdentity()
+            guard let certificate = SSL_get0_peer_certificate(ssl) else {
+                throw TLSFailure(.tlsFailed, "the peer presented no certificate")
+            }
+            let identity = try PeerIdentity.read(certificate)
             if let refusal = expectation.refusal(of: identity) { throw refusal }
             let chain = revocations == nil ? nil : SSL_get0_verified_chain(ssl).map { VerifiedChain($0) }
             peer = VerifiedPeer(identity: identity, chain: chain)
@@ -141,41 +144,6 @@ package final class TLSSession {
             failure = error
             return false
         }
-    }
-
-    /// Exactly one URI SAN that is a SPIFFE identity, on a leaf that is no CA: what two readers could read differently
-    /// is refused.
-    private func peerIdentity() throws(TLSFailure) -> SpiffeID {
-        guard let certificate = SSL_get0_peer_certificate(ssl) else {
-            throw TLSFailure(.tlsFailed, "the peer presented no certificate")
-        }
-        guard X509_get_extension_flags(certificate) & UInt32(EXFLAG_CA) == 0 else {
-            throw TLSFailure(.tlsFailed, "the peer's leaf certificate is a CA certificate")
-        }
-        // Without a keyUsage extension every bit is set.
-        guard X509_get_key_usage(certificate) & UInt32(KU_DIGITAL_SIGNATURE) != 0 else {
-            throw TLSFailure(.tlsFailed, "the peer's leaf certificate is not for digital signatures")
-        }
-        guard let extension_ = X509_get_ext_d2i(certificate, NID_subject_alt_name, nil, nil) else {
-            throw TLSFailure(.identityMismatch, "the peer's certificate has no subject alternative name")
-        }
-        let names = OpaquePointer(extension_)
-        defer { GENERAL_NAMES_free(names) }
-        var bytes: UnsafePointer<UInt8>?
-        let length = zt_uri_name(names, 0, &bytes)
-        guard length > 0, let bytes else {
-            throw TLSFailure(.identityMismatch, "the peer's certificate has no URI SAN")
-        }
-        let text = String(decoding: UnsafeBufferPointer(start: bytes, count: Int(length)), as: UTF8.self)
-        var second: UnsafePointer<UInt8>?
-        guard zt_uri_name(names, 1, &second) < 0 else {
-            throw TLSFailure(.identityMismatch, "the peer's certificate has several URI SANs")
-        }
-        guard let identity = SpiffeID(text) else {
-            throw TLSFailure(
-                .identityMismatch, "the peer's URI SAN is no SPIFFE identity: \(text.prefix(256).debugDescription)")
-        }
-        return identity
     }
 }
 

@@ -82,6 +82,11 @@ import Testing
         while one.calls + two.calls == 0 { loop.turn(wait: true) }
         loop.turn(wait: false)
         #expect(one.calls + two.calls == 1)
+        // The loop holds what is registered, and each of the two the other.
+        for (handler, descriptor) in [(one, a.number), (two, b.number)] {
+            handler.victim = nil
+            loop.remove(handler, descriptor: descriptor)
+        }
     }
 
     @Test func socketAddressesSurviveTheKernel() throws {

@@ -50,6 +50,12 @@ final class TunnelBench: TunnelDialer {
     }
 
     deinit {
+        // Open connections and their streams hold each other; what is left over is a leak to the sanitizer.
+        let failure = TunnelFailure(.draining, "the test is over")
+        pool?.closeAll(failure)
+        for connection in server.connections { connection.close(failure) }
+        accepting?.close()
+        loop.turn(wait: false)
         for name in ["ca.crt", "ca.key", "lock", "ca.lock"] { unlink("\(folder)/\(name)") }
         rmdir(folder)
     }

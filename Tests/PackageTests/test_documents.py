@@ -21,6 +21,17 @@ def test_links_lead_somewhere(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_named_sources_exist(path):
-    sources = [str(source.relative_to(ROOT)) for source in (ROOT / "Sources").rglob("*.swift")] + ["Package.swift"]
+    folders = [ROOT / "Sources", ROOT / "Tests", ROOT / "Fuzz"]
+    sources = [str(source.relative_to(ROOT)) for folder in folders for source in folder.rglob("*.swift")] + ["Package.swift"]
     for name in re.findall(r"`((?:\w+/)*[\w+]+\.swift)`", path.read_text()):
         assert any(source == name or source.endswith("/" + name) for source in sources), f"{path.name} names {name}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_named_tests_exist(path):
+    tests = {file: file.read_text() for file in (ROOT / "Tests").rglob("test_*.py")}
+    text = path.read_text()
+    for name in re.findall(r"`((?:\w+/)*test_\w+\.py)`", text):
+        assert any(str(file).endswith("/" + name) for file in tests), f"{path.name} names {name}"
+    for name in re.findall(r"`(test_\w+)`", text):
+        assert any(f"def {name}(" in content for content in tests.values()), f"{path.name} names {name}"
