@@ -1,0 +1,108 @@
+"""The waypoint under the same faults: failing system calls, no descriptors, slow handshakes, a killed neighbour."""
+import contextlib
+import os
+import signal
+import socket
+
+import pytest
+
+from support.injection import Injection
+from support.standing import Standing
+from support.waiting import wait_for
+from support.world import WAYPOINT_VIP
+
+pytestmark = pytest.mark.root
+
+ROUTES = """
+routes:
+- service: default/through-waypoint.default.svc.cluster.local
+  rules:
+  - {name: all, matches: [{path: {prefix: /}}]}
+"""
+
+
+@pytest.fixture(scope="module")
+def waypoint(mesh):
+    daemon = mesh.start_waypoint(mesh.world.waypoint, ROUTES)
+    wait_for(lambda: call(mesh), "the waypoint serves", 30, 0.2)
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture
+def unharmed(mesh, waypoint):
+    standing = Standing(waypoint)
+    yield mesh
+    standing.back()
+
+
+def call(mesh):
+    return mesh.world.client.curl(f"http://{WAYPOINT_VIP}/", "-f", seconds=20).returncode == 0
+
+
+UNNOTICED = {
+    "accept-without-descriptors": "accept4:error=EMFILE:when=1+3",
+    "wait-interrupted": "epoll_wait,epoll_pwait:error=EINTR:when=1+2",
+    "read-interrupted": "read:error=EINTR:when=1+2",
+    "send-interrupted": "sendto,sendmsg:error=EINTR:when=1+2",
+}
+COSTLY = {
+    "read-reset": "read:error=ECONNRESET:when=15+25",
+    "send-without-buffers": "sendto,sendmsg:error=ENOBUFS:when=10+25",
+    "connect-without-ports": "connect:error=EADDRNOTAVAIL:when=1+3",
+    "socket-without-memory": "socket:error=ENOMEM:when=1+3",
+    "registration-without-memory": "epoll_ctl:error=ENOMEM:when=3+7",
+}
+
+
+@pytest.mark.parametrize("name", UNNOTICED)
+def test_calls_that_are_repeated(unharmed, waypoint, name):
+    with Injection(waypoint, UNNOTICED[name]):
+        assert all(call(unharmed) for _ in range(10))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COSTLY)
+def test_calls_that_cost_a_request(unharmed, waypoint, name):
+    with Injection(waypoint, COSTLY[name]):
+        assert any([call(unharmed) for _ in range(15)]), "what is not hit goes on"
+    wait_for(lambda: call(unharmed), "it serves again", 20, 0.2)
+    assert all(call(unharmed) for _ in range(5))
+
+
+@pytest.mark.slow
+def test_row_40_slow_handshakes_at_the_waypoint(unharmed, waypoint):
+    """Three hundred that send two bytes of a hello and wait: the requests of others go on, and they are let go in time."""
+    with contextlib.ExitStack() as stack:
+        connections = [
+            stack.enter_context(unharmed.world.outsider.connect(unharmed.world.waypoint.ipv4, 15008)) for _ in range(300)]
+        for connection in connections:
+            connection.sendall(b"\x16\x03")
+            connection.settimeout(30)
+        assert all(call(unharmed) for _ in range(10))
+        for connection in connections:
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(10) == b""
+
+
+def test_a_killed_ztund_costs_the_waypoint_nothing_for_good(unharmed, waypoint):
+    """The node of the endpoints is gone for a moment: refused with 503, and served again when it is back."""
+    mesh = unharmed
+    os.kill(mesh.two.pid, signal.SIGKILL)
+    mesh.two.process.wait(10)
+    assert not call(mesh)
+    mesh.start_second()
+    wait_for(lambda: call(mesh), "served again", 30, 0.2)
+
+
+PARTS = [
+    b"GET / HT", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf", b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"]
+
+
+def test_clients_that_reset_their_requests(unharmed, waypoint):
+    """In the middle of a head, of a body, of an answer: nothing stays behind."""
+    for number in range(150):
+        with unharmed.world.client.connect(WAYPOINT_VIP, 80) as connection:
+            connection.sendall(PARTS[number % 3])
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    assert call(unharmed)
