@@ -1,0 +1,46 @@
+"""Replacing a running ztund in every mode of capture: nothing is refused, nothing leaves in the clear, old programs serve on."""
+import pytest
+
+from Netns.test_upgrade import Generation, LongEcho, Storm as Inbound
+from support.capture import pod_traces
+from support.servers import EchoServer
+from support.sniffer import Sniffer
+from support.waiting import wait_for
+
+from .conftest import arguments, start_both
+from .test_without_daemon import Storm, wait_until_served
+
+pytestmark = pytest.mark.root
+
+
+def test_replacements_under_a_storm(bare):
+    mesh, world = bare, bare.world
+    mesh.use(EchoServer(world.server, 7000))
+    clean = [pod_traces(pod) for pod in (world.client, world.server)]
+    start_both(mesh)
+    wait_until_served(mesh)
+    first, second = mesh.one, mesh.two
+    with Sniffer(mesh.first.netns, world.client.interface) as wire, Storm(world.client, *world.server.ips) as storm, \
+            Inbound(world.outsider, world.server.ipv4, 7000, 2) as inbound, \
+            LongEcho(world.outsider, world.server.ipv6, 7000) as long:
+        for number in range(2, 6):
+            if number % 2:
+                gone, first = first, Generation(
+                    mesh, mesh.first, world.first_pods, number, *arguments(mesh, mesh.first))
+            else:
+                gone, second = second, Generation(
+                    mesh, mesh.second, world.second_pods, number, *arguments(mesh, mesh.second))
+            long.goes_on()
+            assert gone.process.wait(30) == 0, gone.text()[-2000:]
+            before = len(storm.answers), inbound.count
+            wait_for(
+                lambda: len(storm.answers) > before[0] + 20 and inbound.count > before[1] + 20, "the storms go on", 30)
+            assert inbound.failures == []
+            assert [answer for answer in storm.answers if "server" not in answer] == []
+        assert {port for _, port in wire.opened_from(world.client.ips)} == {15008}, "in the clear"
+    for daemon in (first, second):
+        status = daemon.status()
+        assert status["generation"] == 3
+        assert not any(pod["repairs"] for pod in status["pods"]), "what was installed is taken over as it is"
+    assert first.stop() == 0 and second.stop() == 0
+    assert [pod_traces(pod) for pod in (world.client, world.server)] == clean, "the last one takes everything out"
