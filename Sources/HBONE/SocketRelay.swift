@@ -309,7 +309,13 @@ package final class SocketRelay: EventHandler, TunnelSink {
 
     package func tunnelEnded() {
         peerEnded = true
-        if backlog.isEmpty, phase == .open { shutdownSocket() }
+        guard backlog.isEmpty, phase == .open else { return }
+        // With both directions over, the stream is about to close and the socket with it: one call less.
+        if sourceEnded { loop.mark(self) } else { shutdownSocket() }
+    }
+
+    package override func flush() {
+        if peerEnded, backlog.isEmpty, phase == .open { shutdownSocket() }
     }
 
     package func tunnelClosed(code: UInt32, failure: TunnelFailure?) {

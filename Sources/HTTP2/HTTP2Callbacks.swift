@@ -120,7 +120,7 @@ struct HTTP2Callbacks: @unchecked Sendable {
             }
             engine.header.append(
                 name: UnsafeBufferPointer(start: name, count: nameCount),
-                value: UnsafeBufferPointer(start: value, count: valueCount))
+                bytes: UnsafeBufferPointer(start: value, count: valueCount))
             return 0
         }
     }

@@ -269,14 +269,16 @@ package final class HTTP2Engine {
         head.withRawFields { bytes, fields in
             withUnsafeTemporaryAllocation(of: nghttp2_nv.self, capacity: fields.count) { vector in
                 var start = 0
-                for (i, field) in fields.enumerated() {
+                for i in 0..<fields.count {
+                    let field = fields[i]
                     let name = UnsafeMutablePointer(mutating: bytes)
                     vector.initializeElement(
                         at: i,
                         to: nghttp2_nv(
                             name: name.map { $0 + start }, value: name.map { $0 + field.nameEnd },
                             namelen: field.nameEnd - start, valuelen: field.valueEnd - field.nameEnd,
-                            flags: UInt8(NGHTTP2_NV_FLAG_NONE.rawValue)))
+                            flags: UInt8(
+                                field.isUnique ? NGHTTP2_NV_FLAG_NO_INDEX.rawValue : NGHTTP2_NV_FLAG_NONE.rawValue)))
                     start = field.valueEnd
                 }
                 return body(UnsafePointer(vector.baseAddress), fields.count)

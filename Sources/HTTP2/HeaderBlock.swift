@@ -3,11 +3,17 @@
 /// Names and values are raw bytes as on the wire: what is read from a peer must be escaped before it is logged.
 package struct HeaderBlock: Sendable {
     private var bytes: [UInt8] = []
-    private var fields: [(nameEnd: Int, valueEnd: Int)] = []
+    private var fields: [(nameEnd: Int, valueEnd: Int, isUnique: Bool)] = []
     /// Sum of name + value + 32 over the fields (RFC 9113 6.5.2).
     package private(set) var listSize = 0
 
     package init() {}
+
+    /// An empty block with memory for a message of ordinary size, so that filling it does not copy it again and again.
+    package init(capacity: Int) {
+        bytes.reserveCapacity(capacity)
+        fields.reserveCapacity(8)
+    }
 
     package var count: Int { fields.count }
 
@@ -23,15 +29,30 @@ package struct HeaderBlock: Sendable {
         append(name: name, value: value)
     }
 
-    package mutating func append(_ name: StaticString, _ value: String) {
-        append(name, value.utf8)
+    /// - Parameter isUnique: the value will hardly come again, so that it is not worth a place in the compression tables
+    ///   (RFC 7541 6.2.3), which other fields would lose.
+    package mutating func append(_ name: StaticString, _ value: String, isUnique: Bool = false) {
+        let name = UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
+        var value = value
+        value.withUTF8 { append(name: name, bytes: $0, isUnique: isUnique) }
     }
 
     package mutating func append(name: some Collection<UInt8>, value: some Collection<UInt8>) {
         bytes.append(contentsOf: name)
         let nameEnd = bytes.count
         bytes.append(contentsOf: value)
-        fields.append((nameEnd, bytes.count))
+        fields.append((nameEnd, bytes.count, false))
+        listSize += name.count + value.count + 32
+    }
+
+    /// The same for bytes in memory, which every connection appends.
+    package mutating func append(
+        name: UnsafeBufferPointer<UInt8>, bytes value: UnsafeBufferPointer<UInt8>, isUnique: Bool = false
+    ) {
+        bytes.append(contentsOf: name)
+        let nameEnd = bytes.count
+        bytes.append(contentsOf: value)
+        fields.append((nameEnd, bytes.count, isUnique))
         listSize += name.count + value.count + 32
     }
 
@@ -78,7 +99,7 @@ package struct HeaderBlock: Sendable {
     }
 
     func withRawFields<Result>(
-        _ body: (UnsafePointer<UInt8>?, [(nameEnd: Int, valueEnd: Int)]) -> Result
+        _ body: (UnsafePointer<UInt8>?, [(nameEnd: Int, valueEnd: Int, isUnique: Bool)]) -> Result
     ) -> Result {
         bytes.withUnsafeBufferPointer { body($0.baseAddress, fields) }
     }

@@ -11,7 +11,15 @@ package struct SocketAddress: Hashable, Sendable {
 
 extension SocketAddress: CustomStringConvertible {
     /// `1.2.3.4:80` or `[2001:db8::1]:80`.
-    package var description: String { ip.isIPv4 ? "\(ip):\(port)" : "[\(ip)]:\(port)" }
+    package var description: String {
+        guard ip.isIPv4 else { return "[\(ip)]:\(port)" }
+        return String(unsafeUninitializedCapacity: 21) { buffer in
+            var end = ip.writeV4(into: buffer)
+            IPAddress.put(58, into: buffer, &end)
+            IPAddress.write(UInt32(port), into: buffer, at: &end)
+            return end
+        }
+    }
 
     /// Reads what ``description`` writes; nil for anything else (a missing port included).
     package init?(_ text: some StringProtocol) {

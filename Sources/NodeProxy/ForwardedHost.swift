@@ -14,17 +14,28 @@ package enum ForwardedHost {
 
     /// The value of the first `host` parameter, without quotes; nil when there is none.
     package static func name(in field: ArraySlice<UInt8>) -> String? {
-        for parameter in field.split(whereSeparator: { $0 == UInt8(ascii: ";") || $0 == UInt8(ascii: ",") }) {
-            let parts = parameter.split(separator: UInt8(ascii: "="), maxSplits: 1)
-            guard parts.count == 2 else { continue }
-            let key = parts[0].drop { $0 == UInt8(ascii: " ") }
-            guard key.count == 4, key.elementsEqual("host".utf8) else { continue }
-            var value = parts[1]
-            if value.count >= 2, value.first == UInt8(ascii: "\""), value.last == UInt8(ascii: "\"") {
-                value = value.dropFirst().dropLast()
+        field.withUnsafeBufferPointer { field in
+            var start = 0
+            while start < field.count {
+                var end = start
+                while end < field.count, field[end] != UInt8(ascii: ";"), field[end] != UInt8(ascii: ",") { end += 1 }
+                if let value = host(in: field, from: start, to: end) { return value.isEmpty ? nil : value }
+                start = end + 1
             }
-            return value.isEmpty ? nil : String(decoding: value, as: UTF8.self)
+            return nil
         }
-        return nil
+    }
+
+    /// The value of a parameter if it is a `host` with one.
+    private static func host(in field: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int) -> String? {
+        var start = start
+        while start < end, field[start] == UInt8(ascii: " ") { start += 1 }
+        let name: StaticString = "host="
+        guard end - start > name.utf8CodeUnitCount else { return nil }
+        for i in 0..<name.utf8CodeUnitCount where field[start + i] != name.utf8Start[i] { return nil }
+        start += name.utf8CodeUnitCount
+        let isQuoted = end - start >= 2 && field[start] == UInt8(ascii: "\"") && field[end - 1] == UInt8(ascii: "\"")
+        let value = isQuoted ? field[(start + 1)..<(end - 1)] : field[start..<end]
+        return String(decoding: value, as: UTF8.self)
     }
 }

@@ -111,7 +111,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
         let inbound = InboundDecision.Request(
             workload: workload, localAddress: connection.local,
             localhostApplicationTunnel: worker.settings.localhostAppTunnel)
-        switch InboundDecision.decide(inbound, authority: authority, in: worker.snapshot) {
+        switch InboundDecision.decide(inbound, authority: Array(authority), in: worker.snapshot) {
         case .refused(let status, let refusal):
             refuse(status, TunnelFailure(refusal.reason, refusal.detail))
         case .forward(let target):
@@ -246,7 +246,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
                 return
             }
         }
-        relay?.accept(TunnelHeaders.accepted(baggage: site.worker.settings.responseBaggage ? site.baggage : ""))
+        relay?.accept(site.acceptance)
     }
 
     func relayRefused(_ failure: TunnelFailure) {

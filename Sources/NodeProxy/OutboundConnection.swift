@@ -159,7 +159,7 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
 
     private func checkout() {
         guard let key = site.tunnelKey(for: route, source: record.source, workload: workload),
-            let authority = route.authority
+            route.authority != nil
         else {
             return end(nil, TunnelFailure(.noHealthyUpstream, "no address to dial"))
         }
@@ -168,21 +168,21 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
             return site.pool.checkout(key, self)
         }
         let inner = route.innerExpected?.serviceNames.compactMap { SpiffeID($0) } ?? []
-        let gateway = GatewayTunnel(site: site, key: key, inner: inner, head: request(authority))
+        let gateway = GatewayTunnel(site: site, key: key, inner: inner, head: request())
         self.gateway = gateway
         gateway.open(self)
     }
 
-    private func request(_ authority: TunnelAuthority) -> HeaderBlock {
+    private func request() -> HeaderBlock {
         TunnelHeaders.request(
-            authority: authority, baggage: site.baggage, source: record.source, service: route.service,
+            authority: record.authority, baggage: site.baggage, source: record.source, service: route.service,
             random: &site.worker.random)
     }
 
     func tunnelAvailable(_ connection: TunnelConnection) {
-        guard !isOver, let relay, let authority = route.authority else { return }
+        guard !isOver, let relay, route.authority != nil else { return }
         record.destinationIdentity = connection.peer?.identity
-        var head = request(authority)
+        var head = request()
         if gateway != nil {
             gateway = nil
             head.append("x-forwarded-network", workload.fields.network)

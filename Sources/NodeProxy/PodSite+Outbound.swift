@@ -63,7 +63,7 @@ extension PodSite {
         let handover = OutboundHandover(
             pod: location.pod, descriptor: socket.number, source: peer, destination: destination, route: route,
             acceptedAt: acceptedAt)
-        if let workload, let key = tunnelKey(for: route, source: peer, workload: workload) {
+        if worker.mailboxes.count > 1, let workload, let key = tunnelKey(for: route, source: peer, workload: workload) {
             let owner = Int(UInt(bitPattern: key.hashValue) % UInt(worker.mailboxes.count))
             if owner != worker.index {
                 _ = socket.release()

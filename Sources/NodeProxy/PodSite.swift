@@ -15,6 +15,8 @@ final class PodSite: TunnelDialer {
     /// The pod's workload in the current snapshot; nil while the state does not know it.
     private(set) var workload: Workload?
     private(set) var baggage = ""
+    /// The answer to a CONNECT that is taken.
+    private(set) var acceptance = HeaderBlock()
     var ports: SourcePortAllocator
     private var listeners: [ConnectionListener] = []
     private var poolStorage: TunnelPool?
@@ -77,6 +79,7 @@ final class PodSite: TunnelDialer {
     func adopt(_ snapshot: MeshSnapshot) {
         workload = snapshot.workload(namespace: location.namespace, name: location.name)
         baggage = workload.map { TunnelHeaders.baggage(of: $0, clusterID: worker.settings.clusterID) } ?? ""
+        acceptance = TunnelHeaders.accepted(baggage: worker.settings.responseBaggage ? baggage : "")
     }
 
     /// Cuts the connections that the current state no longer allows.

@@ -22,22 +22,27 @@ enum TunnelHeaders {
 
     /// A CONNECT request (RFC 9113 8.5: no scheme, no path).
     static func request(
-        authority: TunnelAuthority, baggage: String, source: SocketAddress, service: Service?,
-        random: inout RandomDraws
+        authority: String, baggage: String, source: SocketAddress, service: Service?, random: inout RandomDraws
     ) -> HeaderBlock {
-        var head = HeaderBlock()
+        var head = HeaderBlock(capacity: 512)
         head.append(":method", "CONNECT")
-        head.append(":authority", authority.description)
+        head.append(":authority", authority)
         if !baggage.isEmpty { head.append("baggage", baggage) }
-        let host = service.map { ";host=\($0.fields.hostname)" } ?? ""
-        head.append("forwarded", "for=\"\(source)\"\(host)")
-        head.append("traceparent", traceparent(&random))
+        var forwarded = "for=\""
+        forwarded += source.description
+        forwarded += "\""
+        if let service {
+            forwarded += ";host="
+            forwarded += service.fields.hostname
+        }
+        head.append("forwarded", forwarded, isUnique: true)
+        appendTraceparent(&random, to: &head)
         return head
     }
 
     /// The answer to a CONNECT that is taken.
     static func accepted(baggage: String) -> HeaderBlock {
-        var head = HeaderBlock()
+        var head = HeaderBlock(capacity: 256)
         head.append(":status", "200")
         if !baggage.isEmpty { head.append("baggage", baggage) }
         return head
@@ -70,23 +75,26 @@ enum TunnelHeaders {
         }
     }
 
-    private static func traceparent(_ random: inout RandomDraws) -> String {
-        var text = [UInt8](repeating: 0, count: 55)
-        var draws = (random.next(), random.next() | 1, random.next() | 1)
-        text[0] = 48
-        text[1] = 48
-        text[2] = 45
-        text[35] = 45
-        text[52] = 45
-        text[53] = 48
-        text[54] = 48
-        hex(&draws.0, into: &text, at: 3)
-        hex(&draws.1, into: &text, at: 19)
-        hex(&draws.2, into: &text, at: 36)
-        return String(decoding: text, as: UTF8.self)
+    /// W3C Trace Context: `00-TRACE-SPAN-00`, a new trace that is not sampled.
+    private static func appendTraceparent(_ random: inout RandomDraws, to head: inout HeaderBlock) {
+        let draws = (random.next(), random.next() | 1, random.next() | 1)
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 55) { text in
+            text.initialize(repeating: 48)
+            text[2] = 45
+            text[35] = 45
+            text[52] = 45
+            hex(draws.0, into: text, at: 3)
+            hex(draws.1, into: text, at: 19)
+            hex(draws.2, into: text, at: 36)
+            let name: StaticString = "traceparent"
+            head.append(
+                name: UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount),
+                bytes: UnsafeBufferPointer(text), isUnique: true)
+        }
     }
 
-    private static func hex(_ value: inout UInt64, into text: inout [UInt8], at start: Int) {
+    private static func hex(_ value: UInt64, into text: UnsafeMutableBufferPointer<UInt8>, at start: Int) {
+        var value = value
         for i in 0..<16 {
             let digit = UInt8(truncatingIfNeeded: value & 15)
             text[start + i] = digit < 10 ? 48 + digit : 87 + digit

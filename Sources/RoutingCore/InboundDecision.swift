@@ -30,6 +30,14 @@ package enum InboundDecision: Sendable {
         return resolver.decide(Array(authority))
     }
 
+    /// The same for an array, without copying it byte by byte.
+    package static func decide(
+        _ request: Request, authority: [UInt8], in snapshot: MeshSnapshot
+    ) -> InboundDecision {
+        var resolver = InboundResolver(request: request, snapshot: snapshot, recorder: NoRecorder())
+        return resolver.decide(authority)
+    }
+
     /// Decides by the very same code and tells each step.
     package static func explain(
         _ request: Request, authority: some Collection<UInt8>, in snapshot: MeshSnapshot

@@ -64,7 +64,7 @@ package final class TLSSession {
     /// Decrypts into the buffer: the number of bytes, 0 when more input is needed, -1 after the peer's close_notify,
     /// -2 after a failure. Each call yields at most one record; call until it wants input.
     package func read(into buffer: UnsafeMutableRawPointer, capacity: Int) -> Int {
-        ERR_clear_error()
+        clearErrors()
         let count = SSL_read(ssl, buffer, Int32(truncatingIfNeeded: min(capacity, 1 << 30)))
         if lateSteps > Self.mostLateSteps {
             failure = TLSFailure(.peerMisbehaved, "the peer sends one TLS key update after the other")
@@ -82,11 +82,16 @@ package final class TLSSession {
 
     /// Seals at most ``TLSChannel/unit`` bytes into the channel's (empty) output; false after a failure.
     package func write(_ bytes: UnsafeRawPointer, count: Int) -> Bool {
-        ERR_clear_error()
+        clearErrors()
         let written = SSL_write(ssl, bytes, Int32(truncatingIfNeeded: count))
         if written == Int32(truncatingIfNeeded: count) { return true }
         failure = TLSFailure(.tlsFailed, TLSFailure.drainQueue("TLS write"))
         return false
+    }
+
+    /// What the library asks for before each call; to look is cheaper than to clear, and there hardly ever is anything.
+    private func clearErrors() {
+        if ERR_peek_error() != 0 { ERR_clear_error() }
     }
 
     /// Appends close_notify to the output.

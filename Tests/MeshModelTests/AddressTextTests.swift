@@ -4,6 +4,17 @@ import Testing
 /// Addresses, ranges and ports as text: what is read, what is written, what is refused.
 @Suite struct AddressTextTests {
     @Test(arguments: [
+        (0, 0, "0.0.0.0:0"), (0xffff_ffff, 65535, "255.255.255.255:65535"), (0x0a00_0001, 80, "10.0.0.1:80"),
+        (0x6409_0a63, 10_000, "100.9.10.99:10000"), (0x0100_6400, 9, "1.0.100.0:9"),
+    ])
+    func ipv4IsWrittenDigitByDigit(bits: UInt32, port: UInt16, text: String) {
+        let address = SocketAddress(IPAddress(v4: bits), port)
+        #expect(address.description == text)
+        #expect("\(address.ip):\(port)" == text)
+        #expect(SocketAddress(text) == address)
+    }
+
+    @Test(arguments: [
         ("0.0.0.0", "0.0.0.0"), ("127.0.0.1", "127.0.0.1"), ("255.255.255.255", "255.255.255.255"),
         ("::", "::"), ("::1", "::1"), ("1::", "1::"), ("2001:db8::1", "2001:db8::1"),
         ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"), ("2001:0db8:0000:0000:0001:0000:0000:0001", "2001:db8::1:0:0:1"),

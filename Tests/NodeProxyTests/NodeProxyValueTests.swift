@@ -35,7 +35,7 @@ import Testing
     @Test func aRequestIsAPlainConnect() throws {
         var random = RandomDraws(seed: 1)
         let head = TunnelHeaders.request(
-            authority: .address(try #require(SocketAddress("[fd00::1]:80"))), baggage: "",
+            authority: "[fd00::1]:80", baggage: "",
             source: try #require(SocketAddress("10.0.0.1:1234")), service: nil, random: &random)
         let names = (0..<head.count).map { String(decoding: head.name(at: $0), as: UTF8.self) }
         #expect(names == [":method", ":authority", "forwarded", "traceparent"])
