@@ -78,11 +78,13 @@ def test_a_crowd_that_reads_nothing_stays_within_the_pods_budget(bare):
         lambda: mesh.one.metric("ztun_memory_pauses_total") > 0 and mesh.one.metric("ztun_memory_refusals_total") > 0
         or readers.extend(hold_back(mesh, 5, MIB)), "reading pauses and new connections are refused", 30, 0.1)
     assert held(mesh.one) <= 2 * MIB + 512 * 1024
-    assert mesh.one.memory_kib() - before < 24 * 1024
+    assert mesh.one.memory_kib() - before < 64 * 1024
     memory = mesh.one.status()["memory"]
     assert memory["podBudget"] == 2 * MIB and memory["pauses"] > 0 and memory["refused"] > 0
-    assert mesh.one.metric("ztun_refusals_total", reason="over_limit", direction="outbound") >= memory["refused"]
-    assert mesh.one.lines("the memory for slow readers is used up", "default/client")
+    wait_for(
+        lambda: mesh.one.metric("ztun_refusals_total", reason="over_limit", direction="outbound") >= memory["refused"],
+        "the refusals are counted by their reason")
+    mesh.one.wait_for_line("the memory for slow readers is used up", "default/client")
     # Another pod goes on: its own share is untouched. (A policy refuses it, which is an answer from the other side.)
     refused = mesh.world.denied.curl(f"http://{mesh.world.server.ipv4}:8080/")
     assert refused.returncode != 0
