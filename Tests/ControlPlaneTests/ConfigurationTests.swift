@@ -99,7 +99,7 @@ import Testing
         ),
         (
             "capture: ebpf\n",
-            "ztun.yaml: capture: expected one of nft, external, found the text 'ebpf' at line 1, column 10"
+            "ztun.yaml: capture: expected one of auto, bpf, nft, external, found the text 'ebpf' at line 1, column 10; did you mean 'bpf'?"
         ),
         (
             "pods: [a]\n",
