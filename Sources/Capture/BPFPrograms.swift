@@ -8,11 +8,13 @@ internal import MeshModel
 /// stays closed. A later ztund takes them over.
 final class BPFPrograms {
     /// The cgroup whose processes' connects are looked at: one above all pods, or the root.
-    let cgroup: String
+    ///
+    /// Nil where only what an earlier ztund left is to be released.
+    let cgroup: String?
     private let handle: OpaquePointer
 
     /// Loads the programs and attaches those of the node.
-    init(folder: String, cgroup: String, sources: [IPPrefix], probeCgroup: String?) throws(CaptureFailure) {
+    init(folder: String, cgroup: String?, sources: [IPPrefix], probeCgroup: String?) throws(CaptureFailure) {
         self.cgroup = cgroup
         var result: Int32 = 0
         guard let handle = zt_capture_open(folder, &result) else {
@@ -20,9 +22,11 @@ final class BPFPrograms {
         }
         self.handle = handle
         do throws(CaptureFailure) {
-            try set(sources: sources)
-            let attached = zt_capture_attach_connect(handle, cgroup)
-            try Self.check("attach to connects in the cgroup \"\(escaped(cgroup))\"", attached)
+            if let cgroup {
+                try set(sources: sources)
+                let attached = zt_capture_attach_connect(handle, cgroup)
+                try Self.check("attach to connects in the cgroup \"\(escaped(cgroup))\"", attached)
+            }
             if let probeCgroup {
                 let name = "watch the probes of the cgroup \"\(escaped(probeCgroup))\""
                 try Self.check(name, zt_capture_attach_probe(handle, probeCgroup))
@@ -37,6 +41,9 @@ final class BPFPrograms {
     deinit {
         zt_capture_close(handle)
     }
+
+    /// Whether a ztund has left maps in a folder.
+    static func isPinned(in folder: String) -> Bool { zt_capture_is_pinned(folder) == 1 }
 
     private static func unopened(_ folder: String, _ error: SystemError) -> CaptureFailure {
         switch error.name {
@@ -64,7 +71,7 @@ final class BPFPrograms {
 
     /// Puts the node's programs back where they were attached; what was missing, in words.
     func repair() throws(CaptureFailure) -> [String] {
-        guard zt_capture_connect_is_attached(handle, cgroup) == 0 else { return [] }
+        guard let cgroup, zt_capture_connect_is_attached(handle, cgroup) == 0 else { return [] }
         try Self.check(
             "attach to connects in the cgroup \"\(escaped(cgroup))\"", zt_capture_attach_connect(handle, cgroup))
         return ["connect programs"]
@@ -73,7 +80,7 @@ final class BPFPrograms {
     /// Names of other programs that act on connects of the same cgroup, such as a socket load balancer's.
     var foreignPrograms: [String] {
         var names = [CChar](repeating: 0, count: 512)
-        guard zt_capture_foreign_programs(handle, cgroup, &names, names.count) > 0 else { return [] }
+        guard let cgroup, zt_capture_foreign_programs(handle, cgroup, &names, names.count) > 0 else { return [] }
         let text = String(decoding: names.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         return Array(Set(text.split(separator: " ").map { escaped($0) })).sorted()
     }

@@ -10,25 +10,20 @@ final class BPFRedirection: Redirection {
     private let programs: BPFPrograms
     private let pod: UInt64
     private let failOpen: Bool
+    private let nft: NftProgram
     private let replies: PolicyRoutes
     private var routes: CapturedRoutes
     private var settings = [PodSetting.acceptMark] + PodSetting.reflectMarks
 
-    init(in namespace: NetworkNamespace, sockets: PodSockets, programs: BPFPrograms, failOpen: Bool)
+    init(in namespace: NetworkNamespace, sockets: PodSockets, programs: BPFPrograms, failOpen: Bool, nftProgram: String)
         throws(CaptureFailure)
     {
+        nft = NftProgram(name: nftProgram)
         self.namespace = namespace
         self.sockets = sockets
         self.programs = programs
         self.failOpen = failOpen
-        var cookie: UInt64 = 0
-        let result = zt_netns_cookie(sockets.outbound.number, &cookie)
-        guard result == 0 else {
-            throw CaptureFailure(
-                "read the cookie of its network namespace", SystemError("getsockopt", -result),
-                hint: "that takes Linux 5.14; use --capture nft")
-        }
-        pod = cookie
+        pod = try sockets.namespaceCookie()
         replies = PolicyRoutes(namespace: namespace, ipv6: PodSettings.hasIPv6(namespace))
         routes = CapturedRoutes(namespace: namespace)
     }
@@ -59,12 +54,24 @@ final class BPFRedirection: Redirection {
         do throws(CaptureFailure) {
             try programs.set(listeners: sockets, of: pod)
             try programs.attachLookup(in: namespace, pod: pod)
+            try removeRules()
             // Last: until now the pod's connects were its own, from now on they are ours.
             try programs.enrol(pod, failOpen: failOpen)
         } catch {
             if !isAdopted { try? uninstall() }
             throw error
         }
+    }
+
+    /// Takes away the rules of a ztund that captured with nft and was killed: they would redirect what is to be looked up.
+    private func removeRules() throws(CaptureFailure) {
+        var generation: UInt32 = 0
+        let known = try? namespace.run { () throws(SystemError) in
+            try SystemError.check("netlink", zt_nft_generation(&generation))
+        }
+        // 1 is where every namespace begins: nobody ever had rules there, and nft need not be run.
+        guard known != nil, generation > 1 else { return }
+        if try nft.has(NftRuleset.table, in: namespace) { try nft.apply(NftRuleset.remove, in: namespace) }
     }
 
     func uninstall() throws(CaptureFailure) {
@@ -123,5 +130,19 @@ final class BPFRedirection: Redirection {
             if try settings[index].apply(in: namespace) { changed = true }
         }
         return changed
+    }
+}
+
+extension PodSockets {
+    /// What BPF programs know the pod's namespace by.
+    func namespaceCookie() throws(CaptureFailure) -> UInt64 {
+        var cookie: UInt64 = 0
+        let result = zt_netns_cookie(outbound.number, &cookie)
+        guard result == 0 else {
+            throw CaptureFailure(
+                "read the cookie of its network namespace", SystemError("getsockopt", -result),
+                hint: "that takes Linux 5.14; use --capture nft")
+        }
+        return cookie
     }
 }

@@ -15,8 +15,12 @@ final class NftRedirection: Redirection {
     private var generation: UInt32?
 
     private let sockets: PodSockets
+    /// The programs of a ztund that captured with BPF and left its pods closed; nil where there are none.
+    private let predecessor: BPFPrograms?
 
-    init(in namespace: NetworkNamespace, sockets: PodSockets, options: CaptureOptions) {
+    init(in namespace: NetworkNamespace, sockets: PodSockets, options: CaptureOptions, predecessor: BPFPrograms? = nil)
+    {
+        self.predecessor = predecessor
         self.namespace = namespace
         self.sockets = sockets
         program = NftProgram(name: options.nftProgram)
@@ -44,6 +48,8 @@ final class NftRedirection: Redirection {
     func install() throws(CaptureFailure) {
         do throws(CaptureFailure) {
             try program.apply(rules, in: namespace)
+            // Its programs would go on refusing the pod's connects, or bring them to nobody.
+            if let predecessor { try predecessor.release(try sockets.namespaceCookie()) }
             // The first rules of a node load conntrack, and its settings appear only then.
             _ = try applySettings()
             // Read before the table is: a change in between then shows as a newer generation.

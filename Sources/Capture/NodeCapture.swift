@@ -4,6 +4,8 @@ internal import EventLoop
 package final class NodeCapture {
     package let options: CaptureOptions
     private var programs: BPFPrograms?
+    /// What an earlier ztund left, for releasing its pods one by one.
+    private var left: BPFPrograms?
     /// Why there are no programs.
     private var obstacle: String?
     private var triesAgainAt: UInt64 = 0
@@ -33,10 +35,13 @@ package final class NodeCapture {
     {
         switch mode {
         case .external: return ExternalRedirection(sockets)
-        case .nft: return NftRedirection(in: namespace, sockets: sockets, options: options)
+        case .nft:
+            return NftRedirection(
+                in: namespace, sockets: sockets, options: options, predecessor: try predecessor(now))
         case .bpf, .auto:
             return try BPFRedirection(
-                in: namespace, sockets: sockets, programs: try openPrograms(now), failOpen: false)
+                in: namespace, sockets: sockets, programs: try openPrograms(now), failOpen: false,
+                nftProgram: options.nftProgram)
         }
     }
 
@@ -46,12 +51,20 @@ package final class NodeCapture {
             guard options.mode == .auto, let obstacle else { return [] }
             return ["pods are captured with nft, since BPF is not possible: \(obstacle)"]
         }
+        var notes: [String] = []
         let foreign = programs.foreignPrograms
-        guard !foreign.isEmpty else { return [] }
-        return [
-            "other programs act on connects in \(escaped(programs.cgroup)) too (\(foreign.joined(separator: ", "))): "
-                + "a socket load balancer there may replace a service's address before ztund sees it"
-        ]
+        if !foreign.isEmpty {
+            notes.append(
+                "other programs act on connects in \(escaped(programs.cgroup ?? "")) too (\(foreign.joined(separator: ", "))): "
+                    + "a socket load balancer there may replace a service's address before ztund sees it")
+        }
+        let orphans = programs.pods.count { programs.outboundListener(of: $0) == nil }
+        if orphans > 0 {
+            notes.append(
+                "\(orphans) \(orphans == 1 ? "pod is" : "pods are") closed that an earlier ztund enrolled and nobody serves: "
+                    + "add what is missing (ztun pod add), or free it (ztun node cleanup)")
+        }
+        return notes
     }
 
     /// Brings the list of the node's own addresses up to date; cheap when nothing changed.
@@ -64,7 +77,17 @@ package final class NodeCapture {
     /// The end of ztund: takes what no enrolled pod needs out of the kernel.
     package func close() {
         programs?.removeIfUnused()
+        left?.removeIfUnused()
         programs = nil
+        left = nil
+    }
+
+    /// What a ztund before this one left pinned: it refuses the pods' connects until they are released.
+    private func predecessor(_ now: UInt64) throws(CaptureFailure) -> BPFPrograms? {
+        if let programs = programs ?? left { return programs }
+        guard BPFPrograms.isPinned(in: options.bpfDirectory) else { return nil }
+        left = try BPFPrograms(folder: options.bpfDirectory, cgroup: nil, sources: [], probeCgroup: nil)
+        return left
     }
 
     private func openPrograms(_ now: UInt64) throws(CaptureFailure) -> BPFPrograms {

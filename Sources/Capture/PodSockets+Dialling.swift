@@ -44,11 +44,13 @@ extension PodSockets {
     /// address instead.
     /// - Parameter avoiding: the port that the client itself uses (0 for none), which this dial must not take.
     /// - Returns: a socket whose connect is under way or done: wait until it is writable, then read SO_ERROR.
-    /// - Throws: EADDRNOTAVAIL when no port is left between the two addresses, the kernel's own range included.
+    /// - Throws: ECONNREFUSED for a port of our own listeners; EADDRNOTAVAIL when no port is left between the two addresses, the kernel's own range included.
     package func dialApplication(
         at destination: SocketAddress, from source: IPAddress?, avoiding: UInt16 = 0,
         ports: inout SourcePortAllocator
     ) throws(SystemError) -> Descriptor {
+        // Nobody but we can listen there, and a dial to ourselves would be accepted and dialled again without end.
+        guard !isListener(destination.port) else { throw SystemError("connect", Self.refused) }
         let ipv6 = !destination.ip.isIPv4
         guard let source, source.isIPv4 == destination.ip.isIPv4, !source.isLoopback, !source.isUnspecified else {
             let socket = try openDial(ipv6: ipv6, mark: CaptureMark.application)
@@ -82,6 +84,7 @@ extension PodSockets {
         return socket
     }
 
+    private static let refused: Int32 = 111
     private static let inProgress: Int32 = 115
     private static let addressInUse: Int32 = 98
     private static let addressNotAvailable: Int32 = 99

@@ -27,6 +27,13 @@ package final class PodSockets: Sendable {
         case anyPort
     }
     let binding: Binding
+    /// The ports that the listeners have.
+    struct ListenerPorts: Sendable, Hashable {
+        let outbound: UInt16
+        let inbound: UInt16
+        let tunnel: UInt16
+    }
+    private let listenerPorts: ListenerPorts
     /// The range from which the pod's programs are given their source ports.
     package let ephemeralPorts: ClosedRange<UInt16>
 
@@ -45,6 +52,8 @@ package final class PodSockets: Sendable {
         self.namespace = namespace
         self.keepAlive = keepAlive
         self.binding = binding
+        listenerPorts = Self.ports(
+            outbound.descriptor.number, inbound.descriptor.number, tunnel.descriptor.number)
         self.outbound = outbound.descriptor
         self.inbound = inbound.descriptor
         self.tunnel = tunnel.descriptor
@@ -65,6 +74,7 @@ package final class PodSockets: Sendable {
         self.namespace = namespace
         self.keepAlive = keepAlive
         self.binding = binding
+        listenerPorts = Self.ports(numbers[0], numbers[1], numbers[2])
         outbound = Descriptor(owning: numbers[0])
         inbound = Descriptor(owning: numbers[1])
         tunnel = Descriptor(owning: numbers[2])
@@ -89,6 +99,17 @@ package final class PodSockets: Sendable {
         case .anyPort: destination.ip.isLoopback || destination.ip == source.ip
         case .ports: CapturePort.isOwn(destination.port) && Self.localAddress(of: connection) == destination
         }
+    }
+
+    /// Whether one of our listeners has the port.
+    func isListener(_ port: UInt16) -> Bool {
+        port == listenerPorts.outbound || port == listenerPorts.inbound || port == listenerPorts.tunnel
+    }
+
+    private static func ports(_ outbound: Int32, _ inbound: Int32, _ tunnel: Int32) -> ListenerPorts {
+        ListenerPorts(
+            outbound: localAddress(of: outbound)?.port ?? 0, inbound: localAddress(of: inbound)?.port ?? 0,
+            tunnel: localAddress(of: tunnel)?.port ?? 0)
     }
 
     private static func localAddress(of connection: Int32) -> SocketAddress? {

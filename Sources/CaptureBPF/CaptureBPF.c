@@ -148,6 +148,11 @@ struct zt_capture *zt_capture_open(const char *folder, int *result) {
     return NULL;
 }
 
+int zt_capture_is_pinned(const char *folder) {
+    char path[320];
+    return snprintf(path, sizeof path, "%s/v%d/pods", folder, ZT_LAYOUT) < (int)sizeof path && access(path, F_OK) == 0;
+}
+
 static void close_number(int *fd) {
     if (*fd >= 0) close(*fd);
     *fd = -1;

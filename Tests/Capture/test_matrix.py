@@ -218,6 +218,26 @@ def test_destination_port_15008_is_a_port_like_others(mesh, seen):
     assert_captured(mesh, seen["tunnel port of a pod outside the mesh"], "plain")
 
 
+@pytest.mark.parametrize("way", ["outside", "tunnel", "inside"])
+def test_the_listeners_own_ports_lead_nowhere(mesh, way):
+    """Class: a dial to ourselves, accepted and dialled again without end."""
+    server = mesh.world.server
+    listening = server.run("ss", "-Htln").stdout.splitlines()
+    ports = {int(line.split()[3].rsplit(":", 1)[1]) for line in listening} - {8080}
+    assert len(ports) == 3, listening
+    pod = {"outside": mesh.world.outsider, "tunnel": mesh.world.client, "inside": server}[way]
+    before = len(mesh.two.lines("access"))
+    cases = [
+        {"name": f"{port} {address}", "how": "plain", "address": address, "port": port}
+        for port in sorted(ports) for address in server.ips]
+    for name, result in connect(cases, pod).items():
+        assert "server" not in result and result.get("error") != "TimeoutError", (name, result)
+    # What was refused is logged once or twice for each, and then no more.
+    settled = connect([{"name": "it", "how": "plain", "address": server.ipv4, "port": 8080}], mesh.world.outsider)["it"]
+    wait_for(lambda: is_captured(mesh.two, settled, "inbound"), "the node logs it")
+    assert len(mesh.two.lines("access")) - before <= 2 * len(cases) + 1
+
+
 def syn_challenges(pod):
     lines = pod.run("cat", "/proc/net/netstat").stdout.splitlines()
     names, values = (line.split() for line in lines if line.startswith("TcpExt:"))

@@ -155,3 +155,42 @@ def test_replacement_refuses_nothing_and_leaks_nothing(bare):
     assert bare.one.stop() == 0
     # The last one takes out what the first had put there.
     assert not pins(bare.bpffs / "n1")
+
+
+def test_a_killed_ztund_is_followed_by_one_of_another_mode(bare):
+    """Class: what the dead one left stands in the way of the living."""
+    start_both(bare)
+    wait_until_served(bare)
+    bare.one.kill()
+    bare.two.kill()
+    first = bare.mode
+    bare.mode = "nft" if first == "bpf" else "bpf"
+    flags = {node: [*arguments(bare, node), "--bpf-dir", bare.bpffs / node.name] for node in (bare.first, bare.second)}
+    bare.one = bare.start_ztund(bare.first, bare.world.first_pods, *flags[bare.first])
+    bare.two = bare.start_ztund(bare.second, bare.world.second_pods, *flags[bare.second])
+    wait_until_served(bare)
+    assert connect(bare.world.outsider, *bare.world.server.ips)[1].get("server") == "server"
+    assert ("table inet ztun_capture" in bare.world.client.rules()) == (bare.mode == "nft")
+    if bare.mode == "nft":
+        assert not links([*bare.world.first_pods, *bare.world.second_pods])
+    assert bare.one.stop() == 0 and bare.two.stop() == 0
+    assert not pins(bare.bpffs)
+    assert not links([*bare.world.first_pods, *bare.world.second_pods], [bare.pods_cgroup])
+
+
+def test_pods_that_nobody_serves_are_told(bare):
+    if bare.mode != "bpf":
+        pytest.skip("nft keeps no list of pods")
+    start_both(bare)
+    wait_until_served(bare)
+    bare.one.kill()
+    # One of the two pods of the dead ztund is not asked for again: it stays closed, and the status says so.
+    client, denied = bare.world.first_pods
+    bare.one = bare.start_ztund(bare.first, [client], *arguments(bare, bare.first))
+    wait_for(lambda: any("1 pod is closed" in note for note in bare.one.status()["notes"]), "ztund notes the pod")
+    assert connect(denied, bare.world.plain.ipv4) == [{"error": "EPERM"}]
+    bare.network.remove(denied.netns)
+    bare.one.kill()
+    bare.one = bare.start_ztund(bare.first, [client], *arguments(bare, bare.first))
+    wait_until_served(bare)
+    assert not any("closed" in note for note in bare.one.status()["notes"])

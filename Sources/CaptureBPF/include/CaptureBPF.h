@@ -16,6 +16,8 @@ enum { ZT_CAPTURE_FAIL_OPEN = 1 };
 // Loads the programs and opens or makes the maps in a folder of a BPF file system, where they outlive the process.
 // NULL with -errno in *result; -ENOTSUP when the folder is not in a BPF file system.
 struct zt_capture *zt_capture_open(const char *folder, int *result);
+// Whether maps of this layout are pinned in the folder: 1 or 0.
+int zt_capture_is_pinned(const char *folder);
 // Frees the handle. What is attached stays.
 void zt_capture_close(struct zt_capture *capture);
 // What libbpf said since the last call that failed, on this thread, as one line; empty when it said nothing.
