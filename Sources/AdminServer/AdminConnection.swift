@@ -9,6 +9,10 @@ final class AdminConnection: EventHandler, HTTP1RequestDelegate {
 
     /// Most bytes of a request's head, and of its body.
     static let requestLimit = 16 * 1024
+    /// Most bytes of a body on the control socket, which only root reaches: manifests to try.
+    private static let controlBodyLimit = 2 << 20
+
+    private var bodyLimit: Int { surface == .control ? Self.controlBodyLimit : Self.requestLimit }
 
     let identifier: UInt64
     let surface: AdminSurface
@@ -112,13 +116,13 @@ final class AdminConnection: EventHandler, HTTP1RequestDelegate {
     func parser(_ parser: HTTP1RequestParser, didReadHead head: HTTP1RequestHead) {
         serial += 1
         keepAlive = head.keepAlive
-        if case .length(let length) = head.framing, length > UInt64(Self.requestLimit) { refuseBody() }
+        if case .length(let length) = head.framing, length > UInt64(bodyLimit) { refuseBody() }
     }
 
     func parser(_ parser: HTTP1RequestParser, didReadBody bytes: UnsafeRawPointer, count: Int) {
         guard state == .reading else { return }
         body.append(contentsOf: UnsafeRawBufferPointer(start: bytes, count: count))
-        if body.count > Self.requestLimit { refuseBody() }
+        if body.count > bodyLimit { refuseBody() }
     }
 
     private func refuseBody() {

@@ -1,4 +1,5 @@
 internal import EventLoop
+internal import FoundationEssentials
 internal import StatusModel
 internal import Telemetry
 
@@ -29,6 +30,22 @@ extension AdminLoop {
                 certificates: source.heldCertificates(), connections: inspection.answers.flatMap(\.live),
                 configuration: source.runningConfiguration)
             compose(reply) { .json(200, dump.bytes()) }
+        }
+    }
+
+    /// Explains a connection, on a thread of its own: manifests to try may take a while to compile.
+    func explain(_ body: [UInt8], _ reply: @escaping @Sendable (AdminResponse) -> Void) {
+        guard let request = try? JSONDecoder().decode(WhyRequest.self, from: Data(body)) else {
+            let message = #"the body is not {"source": "NS/NAME", "destination": "NS/NAME:PORT"}"#
+            return reply(Self.json(CommandReply(ok: false, message: message), status: 400))
+        }
+        let source = self.source
+        compose(reply) {
+            do throws(WhyFailure) {
+                return Self.json(try source.why(request), status: 200)
+            } catch {
+                return Self.json(CommandReply(ok: false, message: error.message), status: 409)
+            }
         }
     }
 

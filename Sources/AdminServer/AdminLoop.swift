@@ -107,6 +107,7 @@ final class AdminLoop: EventHandler {
         case .configDump:
             dumpConfiguration(replying(to: connection))
         case .list(let query): list(query, replying(to: connection))
+        case .why: explain(connection.body, replying(to: connection))
         case .status: ask(.status, for: connection)
         case .metrics(let openMetrics): ask(.metrics(openMetrics: openMetrics), for: connection)
         case .addPod: command(connection, needsNamespacePath: true, source.add)
@@ -204,7 +205,7 @@ final class AdminLoop: EventHandler {
 
     // MARK: - Fixed answers
 
-    private static func json(_ value: some Encodable, status: UInt16) -> AdminResponse {
+    static func json(_ value: some Encodable, status: UInt16) -> AdminResponse {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         guard let data = try? encoder.encode(value) else { return .text(500, "the answer could not be encoded\n") }

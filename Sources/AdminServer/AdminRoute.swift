@@ -9,6 +9,7 @@ enum AdminRoute: Equatable, Sendable {
     case quit
     case status
     case list(ListQuery)
+    case why
     case addPod
     case removePod
     /// Nothing of ours: the answer is ready.
@@ -37,6 +38,7 @@ extension AdminRoute {
             known["GET"] = .metrics(openMetrics: items.contains { $0.hasPrefix("application/openmetrics-text") })
         case (.readiness, "/healthz/ready"): known["GET"] = .readiness
         case (.control, "/status"): known["GET"] = .status
+        case (.control, "/why"): known["POST"] = .why
         case (.control, "/pods"):
             known["POST"] = .addPod
             known["DELETE"] = .removePod

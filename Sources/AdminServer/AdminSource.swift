@@ -42,11 +42,25 @@ package protocol AdminSource: AnyObject, Sendable {
     /// Takes a pod out.
     func remove(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void)
 
+    /// Explains what would become of a connection; may take long, and is not called on the admin thread.
+    func why(_ request: WhyRequest) throws(WhyFailure) -> WhyReport
+
     /// Ends the program in an orderly way (`POST /quitquitquit`).
     func shutDown()
 }
 
+/// Why a connection cannot be explained: the cause and the next step.
+package struct WhyFailure: Error, Hashable, Sendable {
+    package let message: String
+
+    package init(_ message: String) { self.message = message }
+}
+
 extension AdminSource {
+    package func why(_ request: WhyRequest) throws(WhyFailure) -> WhyReport {
+        throw WhyFailure("this program does not decide about pods' connections; ask ztund")
+    }
+
     package func metrics() -> [Metric] { [] }
 
     package var meshSnapshot: MeshSnapshot { .empty }

@@ -115,8 +115,11 @@ final class NodeRounds {
         capture = NodeCapture(options)
         if let manifests = configuration.program.manifests {
             let settings = configuration.kubernetesSettings
-            state = .manifests(
-                ManifestSource(path: manifests, settings: settings) { [unowned node] mesh, _ in node.adopt(mesh) })
+            let source = ManifestSource(path: manifests, settings: settings) { [unowned node] mesh, _ in
+                node.adopt(mesh)
+            }
+            node.manifests.withLock { $0 = source }
+            state = .manifests(source)
         } else {
             state = .file(
                 StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {

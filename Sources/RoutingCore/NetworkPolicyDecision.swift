@@ -79,7 +79,7 @@ package struct NetworkPolicyDecision {
         guard !table.isEmpty else { return .notIsolated }
         if table.nodes[pod.fields.node]?.contains(address) ?? false { return .exempt }
         let peer = NetworkPolicyPeer(address: address, identity: identity, network: pod.fields.network, in: snapshot)
-        if let other = peer.pod, identity != nil, isWaypoint(other, of: pod) { return .askedByWaypoint }
+        if let other = peer.pod, identity != nil, other.isWaypoint(of: pod, in: snapshot) { return .askedByWaypoint }
         return ingress(to: pod, port: port, from: peer)
     }
 
@@ -166,14 +166,16 @@ package struct NetworkPolicyDecision {
             return pods?.matches(pod.fields.labels) ?? true
         }
     }
+}
 
-    /// Whether a workload is a waypoint that the pod, or a service it is an endpoint of, is bound to.
-    private func isWaypoint(_ workload: Workload, of pod: Workload) -> Bool {
-        if let own = pod.fields.waypoint, own.leads(to: workload, in: snapshot) { return true }
+extension Workload {
+    /// Whether this is a waypoint that the pod, or a service it is an endpoint of, is bound to.
+    package func isWaypoint(of pod: Workload, in snapshot: MeshSnapshot) -> Bool {
+        if let own = pod.fields.waypoint, own.leads(to: self, in: snapshot) { return true }
         for name in pod.fields.services.keys {
             guard let service = snapshot.service(name) else { continue }
-            if let waypoint = service.fields.waypoint, waypoint.leads(to: workload, in: snapshot) { return true }
-            if service.fields.weightedWaypoints.contains(where: { $0.waypoint.leads(to: workload, in: snapshot) }) {
+            if let waypoint = service.fields.waypoint, waypoint.leads(to: self, in: snapshot) { return true }
+            if service.fields.weightedWaypoints.contains(where: { $0.waypoint.leads(to: self, in: snapshot) }) {
                 return true
             }
         }

@@ -134,6 +134,8 @@ extension Waypoint {
         (state.workloads, state.services, state.policies) = (mesh.workloads, mesh.services, mesh.policies)
         state.networkPolicies = mesh.networkPolicies
         adopt(state)
+        // A file of routes, where one is given, says all.
+        if configuration.routes == nil { adopt(HTTPRouteTable(mesh.routes)) }
     }
 
     /// A new state from the source: the next snapshot, to every worker.

@@ -10,6 +10,7 @@ struct Ztun: ParsableCommand {
         abstract: "Show and steer the ztund and ztun-waypoint that run here.",
         discussion: """
             Something is refused?     ztun denials --since 5m
+            Would this be refused?    ztun why app/web app/db:5432
             What does that mean?      ztun reasons policy_not_allowed
             Is all well here?         ztun status
             Who talks to my pod?      ztun connections --pod app/web
@@ -26,7 +27,8 @@ struct Ztun: ParsableCommand {
         version: ProductVersion.text,
         subcommands: [
             StatusCommand.self, DenialsCommand.self, ConnectionsCommand.self, WorkloadsCommand.self,
-            ServicesCommand.self, PoliciesCommand.self, PodCommand.self, CertsCommand.self, LogCommand.self,
+            ServicesCommand.self, PoliciesCommand.self, WhyCommand.self, LintCommand.self, NetworkPolicyCommand.self,
+            PodCommand.self, CertsCommand.self, LogCommand.self,
             ReasonsCommand.self, NodeCommand.self, CNICommand.self,
             VersionCommand.self,
         ])

@@ -17,7 +17,10 @@ struct NodeDaemon: ParsableCommand {
             and enforces authorization policy. Ask it with `ztun status`.
             """,
         version: ProductVersion.text,
-        subcommands: [RunCommand.self, AuthorityCommand.self, NodeCommand.self, SettingsCommand.self],
+        subcommands: [
+            RunCommand.self, AuthorityCommand.self, NodeCommand.self, SettingsCommand.self, LintCommand.self,
+            NetworkPolicyCommand.self,
+        ],
         defaultSubcommand: RunCommand.self)
 }
 

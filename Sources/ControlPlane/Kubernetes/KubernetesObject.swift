@@ -9,6 +9,7 @@ enum KubernetesObject: Hashable, Sendable {
     case service(Kubernetes.Service)
     case endpointSlice(Kubernetes.EndpointSlice)
     case gateway(Kubernetes.Gateway)
+    case httpRoute(Kubernetes.HTTPRoute)
     case serviceEntry(Kubernetes.ServiceEntry)
     case workloadEntry(Kubernetes.WorkloadEntry)
     case authorizationPolicy(Kubernetes.AuthorizationPolicy)
@@ -37,6 +38,7 @@ enum KubernetesObject: Hashable, Sendable {
         "/ConfigMap": ["v1"], "discovery.k8s.io/EndpointSlice": ["v1", "v1beta1"],
         "networking.k8s.io/NetworkPolicy": ["v1"],
         "gateway.networking.k8s.io/Gateway": ["v1", "v1beta1"],
+        "gateway.networking.k8s.io/HTTPRoute": ["v1", "v1beta1"],
         "networking.istio.io/ServiceEntry": ["v1", "v1beta1", "v1alpha3"],
         "networking.istio.io/WorkloadEntry": ["v1", "v1beta1", "v1alpha3"],
         "security.istio.io/AuthorizationPolicy": ["v1", "v1beta1"],
@@ -68,6 +70,7 @@ enum KubernetesObject: Hashable, Sendable {
         case "Service": .service(try .init(root))
         case "EndpointSlice": .endpointSlice(try .init(root))
         case "Gateway": .gateway(try .init(root))
+        case "HTTPRoute": .httpRoute(try .init(root))
         case "ServiceEntry": .serviceEntry(try .init(root))
         case "WorkloadEntry": .workloadEntry(try .init(root))
         case "AuthorizationPolicy": .authorizationPolicy(try .init(root))
@@ -106,6 +109,7 @@ enum KubernetesObject: Hashable, Sendable {
         case .service(let object): object.metadata
         case .endpointSlice(let object): object.metadata
         case .gateway(let object): object.metadata
+        case .httpRoute(let object): object.metadata
         case .serviceEntry(let object): object.metadata
         case .workloadEntry(let object): object.metadata
         case .authorizationPolicy(let object): object.metadata
@@ -124,6 +128,7 @@ enum KubernetesObject: Hashable, Sendable {
         case .service: "Service"
         case .endpointSlice: "EndpointSlice"
         case .gateway: "Gateway"
+        case .httpRoute: "HTTPRoute"
         case .serviceEntry: "ServiceEntry"
         case .workloadEntry: "WorkloadEntry"
         case .authorizationPolicy: "AuthorizationPolicy"

@@ -25,6 +25,7 @@ package final class ManifestSource: Sendable {
         var workloads = 0
         var services = 0
         var policies = 0
+        var routes = 0
     }
 
     package init(path: String, settings: KubernetesSettings, deliver: @escaping Deliver) {
@@ -57,11 +58,18 @@ package final class ManifestSource: Sendable {
                 published.workloads = mesh.workloads.count
                 published.services = mesh.services.count
                 published.policies = mesh.policies.count
+                published.routes = mesh.routes.count
                 return published.generation
             }
             deliver(mesh, generation)
             return .loaded
         }
+    }
+
+    /// What the mesh would be with a file of manifests on top, which replaces objects of the same names.
+    /// - Parameter name: of the file, for messages.
+    package func candidate(_ bytes: [UInt8], name: String) -> CompiledMesh {
+        store.withLock { $0 }.candidate(bytes, name: name, settings)
     }
 
     /// What is wrong with the manifests in force, or means less than it says; errors first.
@@ -95,6 +103,7 @@ package final class ManifestSource: Sendable {
         status.workloads = published.workloads
         status.services = published.services
         status.policies = published.policies
+        status.routes = published.routes
         return status
     }
 }

@@ -93,6 +93,18 @@ struct ManifestStore: Sendable {
         return mesh
     }
 
+    /// What would be in force with a file on top.
+    func candidate(_ bytes: [UInt8], name: String, _ settings: KubernetesSettings) -> CompiledMesh {
+        var labels = labels
+        let file = ManifestFile(bytes, file: name, labels: &labels)
+        var objects = ObjectSet(inForce.values)
+        for object in file.objects { objects.insert(object) }
+        var compiler = MeshCompiler(objects, settings)
+        var mesh = compiler.compile()
+        mesh.diagnostics = (mesh.diagnostics + file.diagnostics).sorted()
+        return mesh
+    }
+
     private mutating func read(_ path: String) {
         do throws(CertificateError) {
             let contents = try FileContents(path: path, limit: YAMLLimits().bytes)

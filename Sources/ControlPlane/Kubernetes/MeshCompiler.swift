@@ -41,7 +41,7 @@ struct MeshCompiler {
         findWaypoints()
         var workloads: [Workload.Fields] = []
         joinPodsAndServices(&workloads)
-        var services: [Service] = []
+        var services = compileEntries(&workloads).map { Service($0) }
         for name in objects.services.keys.sorted() {
             guard let service = objects.services[name], let fields = compile(service) else { continue }
             services.append(Service(fields))
@@ -57,6 +57,7 @@ struct MeshCompiler {
         }
         tellOfIdlePolicies(used, attachments)
         mesh.policies = policies
+        mesh.routes = compileRoutes()
         mesh.networkPolicies = compileNetworkPolicies()
         mesh.services = services
         mesh.workloads = workloads.map { Workload($0) }

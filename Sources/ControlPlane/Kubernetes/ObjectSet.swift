@@ -26,6 +26,7 @@ struct ObjectSet: Sendable {
     var services: [ObjectName: Kubernetes.Service] = [:]
     var endpointSlices: [ObjectName: Kubernetes.EndpointSlice] = [:]
     var gateways: [ObjectName: Kubernetes.Gateway] = [:]
+    var httpRoutes: [ObjectName: Kubernetes.HTTPRoute] = [:]
     var serviceEntries: [ObjectName: Kubernetes.ServiceEntry] = [:]
     var workloadEntries: [ObjectName: Kubernetes.WorkloadEntry] = [:]
     var authorizationPolicies: [ObjectName: Kubernetes.AuthorizationPolicy] = [:]
@@ -49,6 +50,7 @@ struct ObjectSet: Sendable {
         case .service(let object): services[ObjectName(object.metadata)] = object
         case .endpointSlice(let object): endpointSlices[ObjectName(object.metadata)] = object
         case .gateway(let object): gateways[ObjectName(object.metadata)] = object
+        case .httpRoute(let object): httpRoutes[ObjectName(object.metadata)] = object
         case .serviceEntry(let object): serviceEntries[ObjectName(object.metadata)] = object
         case .workloadEntry(let object): workloadEntries[ObjectName(object.metadata)] = object
         case .authorizationPolicy(let object): authorizationPolicies[ObjectName(object.metadata)] = object

@@ -1,0 +1,82 @@
+"""A waypoint from the same folder: bound by labels, routed by an HTTPRoute, asking NetworkPolicies for the client."""
+import pytest
+
+from support.servers import HTTPServer
+from support.waiting import wait_for
+
+from .conftest import VIP
+
+pytestmark = pytest.mark.root
+
+NAME = {"gateway.networking.k8s.io/gateway-name": "wp"}
+
+
+def status(pod, path="/"):
+    return pod.curl(f"http://{VIP}{path}", "-o", "/dev/null", "-w", "%{http_code}").stdout
+
+
+@pytest.fixture
+def mesh(bare):
+    """`server` bound to the waypoint, and a second version of it behind a Service of its own."""
+    manifests = bare.manifests
+    bare.waypoint = bare.second.pod("wp-1", 20, account="wp")
+    bare.other = bare.second.pod("other", 11)
+    bare.use(HTTPServer(bare.other, 8080))
+    manifests.pod(bare.waypoint, labels=NAME)
+    manifests.pod(bare.other, ports={"http": 8080}, labels={"istio.io/dataplane-mode": "none"})
+    manifests.service("wp", ["10.96.61.20"], [{"name": "mesh", "port": 15008}], selector=NAME, labels=NAME)
+    manifests.service("other", ["10.96.61.21"], [{"name": "http", "port": 80, "targetPort": 8080}])
+    manifests.add(
+        "gateway.yaml", "Gateway", "wp", api="gateway.networking.k8s.io/v1",
+        spec={"gatewayClassName": "istio-waypoint", "listeners": [{"name": "mesh", "port": 15008, "protocol": "HBONE"}]})
+    manifests.files["services.yaml"][0]["metadata"]["labels"] = {"istio.io/use-waypoint": "wp"}
+    bare.start()
+    bare.start_manifest_waypoint(bare.waypoint)
+    wait_for(lambda: status(bare.client) == "200", "the service answers through its waypoint")
+    return bare
+
+
+def route(mesh, rules):
+    mesh.manifests.files["routes.yaml"] = []
+    mesh.manifests.add(
+        "routes.yaml", "HTTPRoute", "server", api="gateway.networking.k8s.io/v1",
+        spec={"parentRefs": [{"group": "", "kind": "Service", "name": "server"}], "rules": rules})
+    mesh.manifests.write()
+
+
+def test_routes_of_an_http_route(mesh):
+    served = lambda pod: int(mesh.daemons["wp-1"].metric(
+        "istio_requests_total", response_code="200", destination_service="server.default.svc.cluster.local"))
+    assert served(mesh.client) >= 1
+    route(mesh, [
+        {"matches": [{"path": {"type": "PathPrefix", "value": "/other"}}], "backendRefs": [{"name": "other", "port": 80}]},
+        {"matches": [{"path": {"type": "Exact", "value": "/gone"}}], "backendRefs": [{"name": "missing", "port": 80}]},
+        {"matches": [{"path": {"type": "Exact", "value": "/filtered"}}], "backendRefs": [{"name": "other", "port": 80}],
+         "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "a", "value": "b"}]}}]},
+        {"matches": [{"path": {"type": "Exact", "value": "/"}}], "backendRefs": [{"name": "server", "port": 80}]},
+    ])
+    wait_for(lambda: status(mesh.client, "/nothing") == "404", "the routes are in force")
+    assert status(mesh.client, "/") == "200" and status(mesh.client, "/other/x") == "200"
+    assert status(mesh.client, "/gone") == "503" and status(mesh.client, "/filtered") == "503"
+    state = mesh.daemons["wp-1"].status()["state"]
+    assert state["routes"] == 1 and "spec.rules[2].filters is not supported" in state["lastError"]
+    mesh.manifests.remove("routes.yaml")
+    wait_for(lambda: status(mesh.client, "/nothing") in ("200", "404") and status(mesh.client, "/gone") != "503", "they are gone")
+
+
+def test_network_policies_are_asked_for_the_client(mesh):
+    """The destination takes its own waypoint's word; the waypoint asks for the pod behind it, both ways."""
+    assert status(mesh.stranger) == "200"
+    web = {"podSelector": {"matchLabels": {"app": "server"}},
+           "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "client"}}}], "ports": [{"port": "http"}]}]}
+    mesh.manifests.network_policy("web", web)
+    mesh.manifests.write()
+    wait_for(lambda: status(mesh.stranger) == "403", "the stranger is refused by the waypoint")
+    assert status(mesh.client) == "200"
+    mesh.manifests.network_policy("out", {
+        "podSelector": {"matchLabels": {"app": "client"}}, "policyTypes": ["Egress"],
+        "egress": [{"to": [{"podSelector": {"matchLabels": {"app": "other"}}}]}]})
+    mesh.manifests.write()
+    wait_for(lambda: status(mesh.client) == "403", "the client's egress is asked for the endpoint")
+    # Past the waypoint, the destination's own node asks.
+    assert mesh.stranger.curl(f"http://{mesh.server.ipv4}:8080/").returncode == 56
