@@ -110,19 +110,25 @@ def client_gets(mesh):
 @pytest.mark.slow
 def test_five_thousand_slow_readers_stay_within_256_mib(bare):
     mesh = bare
-    start(mesh, pod=256 * MIB)
+    start(mesh, process=192 * MIB, pod=192 * MIB)
     mesh.use(CrowdSource(mesh.world.server, 9100, send_buffer=16_384))
-    size = 200_000
-    readers = []
+    size = 400_000
+    readers, most, memory = [], 0, 0
     for _ in range(50):
         readers += hold_back(mesh, 100, size)
         for reader in readers:
             if not reader.is_done:
                 reader.read(256)
-        assert held(mesh.one) <= 257 * MIB
-        assert mesh.one.memory_kib() < 256 * 1024
+        most, memory = max(most, held(mesh.one)), max(memory, mesh.one.memory_kib())
+        assert most <= 193 * MIB
+        assert memory < 256 * 1024
+    print(f"held at most {most / MIB:.1f} MiB, resident at most {memory / 1024:.1f} MiB")
+    assert most > 16 * MIB, "the readers held next to nothing back"
     read_all(readers)
-    assert sum(reader.failure is None for reader in readers) == 5000
+    # Whole, or refused or cut with a reset: never short.
+    failures = [reader.failure for reader in readers if reader.failure is not None]
+    assert not [failure for failure in failures if failure.startswith("ended")]
+    assert len(failures) < 2500
     for reader in readers:
         reader.close()
     wait_for(lambda: held(mesh.one) == 0, "nothing is held any more", 30)

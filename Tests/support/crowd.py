@@ -77,9 +77,11 @@ class Reader:
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(30)
-        self.socket.connect((address, port))
-        with contextlib.suppress(OSError):
+        try:
+            self.socket.connect((address, port))
             self.socket.sendall(struct.pack(">Q", size))
+        except OSError as error:
+            self.failure = error.strerror
         self.socket.setblocking(False)
 
     @property
