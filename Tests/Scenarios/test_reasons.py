@@ -1,6 +1,7 @@
 """Every reason that can be provoked: the same token in the log, the metric, `ztun denials` and, to peers, Proxy-Status.
 
-Those that need a life of their own (a drain, a dead network, a full process, a revocation) are in test_reasons_life.py.
+Those that need a life of their own (a drain, a dead network, a full process, a revocation) are in test_reasons_life.py,
+network_policy_denied is in Tests/Kubernetes.
 """
 import contextlib
 import json
@@ -308,8 +309,10 @@ def test_at_the_waypoint(mesh, token):
 
 
 def test_no_reason_is_forgotten():
-    """A new reason is provoked here or in the file beside this one."""
+    """A new reason is provoked here, in the file beside this one, or where what refuses is tested."""
     result = subprocess.run([program("ztun"), "reasons", "-o", "json"], capture_output=True, text=True, check=True)
-    here = "".join(path.read_text() for path in pathlib.Path(__file__).parent.glob("test_reasons*.py"))
+    tests = pathlib.Path(__file__).parent.parent
+    paths = [*tests.glob("Scenarios/test_reasons*.py"), tests / "Kubernetes/test_network_policy.py"]
+    here = "".join(path.read_text() for path in paths)
     tokens = [entry["reason"] for entry in json.loads(result.stdout)]
     assert len(tokens) > 30 and not [token for token in tokens if f'"{token}"' not in here]
