@@ -14,7 +14,7 @@ package final class FairShare: EventHandler {
     package weak var owner: (any FairShareOwner)?
 
     /// Bytes that a pod may move in a turn, both directions together.
-    package static let quantum = 262_144
+    package static let quantum = 524_288
     /// What a batch costs besides its bytes: system calls and framing take as long as moving so many.
     static let batchCost = 4096
 
