@@ -26,7 +26,22 @@ esac
 reps=${REPS:-$reps} secs=${SECS:-$secs}
 results=${PB_RESULTS:-$PWD/results}
 mkdir -p "$results"
-whole=$results/$(date +%Y%m%d-%H%M%S)-bench-${1:-standard}.jsonl
+case ${ZTUN_BIN:-} in *debian13*) where=-debian13;; *) where=;; esac
+whole=$results/$(date +%Y%m%d-%H%M%S)-bench-${1:-standard}$where.jsonl
+about() { # the conditions, as the first line of the results
+    "$python" - "$reps" "$secs" "${1:-standard}$where" <<'PYTHON'
+import json, os, platform, re, subprocess, sys
+def first(*command):
+    try: return subprocess.run(command, capture_output=True, text=True).stdout.strip().split("\n")[0]
+    except OSError: return ""
+with open("/proc/cpuinfo") as file: model = re.search("model name.*: (.*)", file.read())
+print(json.dumps({"about": sys.argv[3], "reps": int(sys.argv[1]), "secs": float(sys.argv[2]), "cpu": model.group(1) if model else platform.machine(),
+    "cpus": os.cpu_count(), "kernel": platform.release(), "commit": first("git", "rev-parse", "--short", "HEAD"),
+    "openssl": first("openssl", "version") if "debian13" not in sys.argv[3] else "of Debian 13", "envoy": first(os.environ["ENVOY"], "--version"),
+    "load": os.getloadavg()[0]}))
+PYTHON
+}
+about "$@" | tee "$whole"
 parts=$PB_WORK/parts
 mkdir -p "$parts"
 

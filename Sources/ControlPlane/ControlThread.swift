@@ -33,9 +33,14 @@ package final class ControlThread: Sendable {
         let name: String
         let interval: Int
         let watch: FolderWatch?
+        let prepare: @Sendable () -> Void
         let round: Round
 
-        init(owner: ControlThread, name: String, interval: Int, watch: FolderWatch?, round: @escaping Round) {
+        init(
+            owner: ControlThread, name: String, interval: Int, watch: FolderWatch?,
+            prepare: @escaping @Sendable () -> Void, round: @escaping Round
+        ) {
+            self.prepare = prepare
             self.owner = owner
             self.name = name
             self.interval = interval
@@ -49,9 +54,11 @@ package final class ControlThread: Sendable {
     ///   - name: at most 15 bytes of it show in `top -H`.
     ///   - interval: milliseconds between rounds.
     ///   - watch: begins a round when it has news; the body says what it follows.
+    ///   - prepare: runs first, on the thread.
     /// - Throws: ``ControlThreadFailure`` when the system has no descriptor or thread left.
     package init(
-        name: String, interval: Int, watch: FolderWatch? = nil, round: @escaping Round
+        name: String, interval: Int, watch: FolderWatch? = nil, prepare: @escaping @Sendable () -> Void = {},
+        round: @escaping Round
     ) throws(ControlThreadFailure) {
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { throw ControlThreadFailure(call: "pipe", code: errno) }
@@ -63,7 +70,7 @@ package final class ControlThread: Sendable {
         wakeWriter = ends[1]
         state = Lock(State())
         let start = Unmanaged.passRetained(
-            Start(owner: self, name: name, interval: interval, watch: watch, round: round))
+            Start(owner: self, name: name, interval: interval, watch: watch, prepare: prepare, round: round))
         var thread = pthread_t()
         let code = pthread_create(
             &thread, nil,
@@ -72,6 +79,7 @@ package final class ControlThread: Sendable {
                 guard let argument else { return nil }
                 let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
                 ControlThread.setName(start.name)
+                start.prepare()
                 start.owner.run(interval: start.interval, watch: start.watch, round: start.round)
                 return nil
             }, start.toOpaque())

@@ -23,7 +23,7 @@ final class NodeControl: Sendable {
         let rounds = Lock(first)
         self.rounds = rounds
         thread = try ControlThread(
-            name: "ztun-control", interval: ControlThread.interval(watch), watch: watch
+            name: "ztun-control", interval: ControlThread.interval(watch), watch: watch, prepare: Kernel.giveWay
         ) { isNoticed in
             rounds.withLock { $0.round(isNoticed: isNoticed) }
         }
@@ -264,8 +264,11 @@ final class NodeRounds {
 
     func advancePods() {
         capture.refresh()
-        let now = Kernel.monotonicNow()
+        let start = Kernel.monotonicNow()
         for capture in Array(pods.values) {
+            let now = Kernel.monotonicNow()
+            // A thousand pods at the start take a minute: certificates, state and status have their turns in between.
+            guard now - start < 250_000_000 else { return }
             if let due = capture.nextDue, due <= now { advance(capture, now: now) }
         }
     }

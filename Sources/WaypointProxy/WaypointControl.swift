@@ -16,7 +16,7 @@ final class WaypointControl: Sendable {
         let rounds = Lock(WaypointRounds(waypoint, watch))
         self.rounds = rounds
         thread = try ControlThread(
-            name: "ztun-control", interval: ControlThread.interval(watch), watch: watch
+            name: "ztun-control", interval: ControlThread.interval(watch), watch: watch, prepare: Kernel.giveWay
         ) { isNoticed in
             rounds.withLock { $0.round(isNoticed: isNoticed) }
         }

@@ -7,7 +7,7 @@ import sys
 ROWS = []
 for path in sys.argv[1:]:
     with open(path) as file:
-        ROWS += [json.loads(line) for line in file if line.startswith("{")]
+        ROWS += [row for row in (json.loads(line) for line in file if line.startswith("{")) if "sut" in row]
 
 
 def sample(sut, figure, pick):

@@ -80,6 +80,8 @@ int zt_next_descriptor(int fd);
 long zt_resident_memory(void);
 void zt_return_free_memory(void);
 int zt_block_sigpipe(void);
+// Lowers the calling thread's weight by five steps of niceness and asks for slices of 0.1 ms.
+void zt_give_way(void);
 // Names the calling thread; the kernel keeps 15 bytes.
 void zt_set_thread_name(const char *name);
 

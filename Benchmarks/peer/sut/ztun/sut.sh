@@ -14,12 +14,14 @@ common() { # files and identities; $1: protocol of the server
   if [ -n "${ZTUN_MORE_STATE:-}" ]; then # Benchmarks/scale: the same world in a larger mesh
     mv "$PB_RUN/ztun-state.yaml" "$PB_RUN/ztun-state.base.yaml"
     "$here/merge.py" "$PB_RUN/ztun-state.base.yaml" "$ZTUN_MORE_STATE" "$PB_RUN/ztun-state.yaml"
+    cp "$PB_RUN/ztun-state.yaml" "$PB_RUN/ztun-state.node2.yaml" # a change reaches one node at a time
   fi
   ARGS+=(--state "$PB_RUN/ztun-state.yaml" --trust-domain "$PB_TD" --workers "$C" --log-level "${ZTUN_LOG:-info,access=off}")
   for p in ztund ztun-waypoint; do [ -x "$ZTUN_BIN/$p" ] || { echo "ztun: $ZTUN_BIN/$p is missing: run make build" >&2; exit 3; }; done
 }
 node() { # role node-netns pod pod-netns more...
   local role=$1 netns=$2 pod=$3 podns=$4; shift 4
+  [ -z "${ZTUN_MORE_STATE:-}" ] || [ "$role" != node2 ] || set -- "$@" --state "$PB_RUN/ztun-state.node2.yaml"
   launch "$role" "$netns" "$ZTUN_BIN/ztund" run "${ARGS[@]}" --run-dir "$PB_RUN/$role.run" \
     --pod "$PB_NSNAME/$pod@/var/run/netns/$podns" "$@"
 }
