@@ -123,3 +123,19 @@ import Testing
         #expect(leaving.phase == .removed)
     }
 }
+
+extension PodEnrolmentTests {
+    /// Another ztund had enrolled it: nothing is set up again, and nothing is undone when a look finds a fault.
+    @Test func anAdoptedPodIsServedAndLookedAfterFromTheStart() {
+        var machine = PodEnrolment(adoptedAt: 100, retryInterval: 5, verifyInterval: 3)
+        #expect(machine.isServing && machine.phase == .enrolled)
+        #expect(machine.next(now: 100) == .verify)
+        machine.failed("nft is missing", now: 100)
+        #expect(machine.isServing && machine.phase == .pending && machine.reason == "nft is missing")
+        #expect(machine.next(now: 104) == .wait(until: 105))
+        #expect(machine.next(now: 105) == .verify)
+        machine.verified(repairs: 0, now: 106)
+        #expect(machine.phase == .enrolled && machine.repairs == 0)
+        #expect(machine.next(now: 106) == .wait(until: 109))
+    }
+}
