@@ -56,11 +56,13 @@ struct Listing: Sendable {
             return admits(fields.namespace, fields.name) && (query.node.isEmpty || fields.node == query.node)
                 && (query.address.isEmpty || fields.addresses.contains { "\($0)".contains(query.address) })
         }
-        .sorted {
-            ($0.fields.namespace, $0.fields.name, $0.fields.node, $0.fields.uid)
-                < ($1.fields.namespace, $1.fields.name, $1.fields.node, $1.fields.uid)
+        let shown = found.smallest(query.limit) { a, b in
+            let (a, b) = (a.fields, b.fields)
+            if a.namespace != b.namespace { return a.namespace < b.namespace }
+            if a.name != b.name { return a.name < b.name }
+            return (a.node, a.uid) < (b.node, b.uid)
         }
-        let rows = found.prefix(query.limit).map { workload in
+        let rows = shown.map { workload in
             ConfigDump.workload(workload).adding([
                 .init("waypointName", .string(waypointName(workload.fields.waypoint)))
             ])
@@ -75,12 +77,12 @@ struct Listing: Sendable {
             return admits(fields.namespace, query.name == fields.hostname ? fields.hostname : fields.name)
                 && (query.address.isEmpty || fields.vips.contains { "\($0)".contains(query.address) })
         }
-        .sorted {
+        let shown = found.smallest(query.limit) {
             ($0.fields.namespace, $0.fields.name, $0.fields.hostname)
                 < ($1.fields.namespace, $1.fields.name, $1.fields.hostname)
         }
         let dump = ConfigDump(snapshot: snapshot)
-        let rows = found.prefix(query.limit).map { service in
+        let rows = shown.map { service in
             let endpoints = snapshot.endpoints(of: service.serviceName)
             let healthy = endpoints.count { $0.workload.fields.health == .healthy }
             // The endpoints themselves only where one service is asked for: some have thousands.
@@ -95,8 +97,8 @@ struct Listing: Sendable {
 
     private func policies() -> (Int, Int, [JSONValue]) {
         let all = snapshot.allPolicies
-        let found = all.filter { admits($0.namespace, $0.name) }.sorted { $0.key < $1.key }
-        return (all.count, found.count, found.prefix(query.limit).map(ConfigDump.policy))
+        let found = all.filter { admits($0.namespace, $0.name) }
+        return (all.count, found.count, found.smallest(query.limit) { $0.key < $1.key }.map(ConfigDump.policy))
     }
 
     /// istioctl's WAYPOINT column: the name of the service that is the waypoint, `None`, or `NA` when it is not known.

@@ -64,9 +64,7 @@ package final class Node: Sendable {
         settings.apply(configuration.dataPath)
         self.settings = settings
         services = NodeServices(settings)
-        log = Log(
-            format: configuration.program.logFormat == .json ? .json : .text,
-            filter: try LogFilter(configuration.program.logLevel))
+        log = try configuration.program.makeLog()
         let count =
             switch configuration.program.workers {
             case .auto: Kernel.processorCount
@@ -143,18 +141,10 @@ package final class Node: Sendable {
             for thread in threads { thread.join() }
             throw error
         }
-        for note in configuration.environmentNotes {
-            log.write(note.isWarning ? .warn : .debug, .program, note.text, now: Kernel.realtimeNow())
-        }
+        configuration.program.tellStart(configuration.environmentNotes, to: log, now: Kernel.realtimeNow())
         log.write(.info, .program, "ztund started", now: Kernel.realtimeNow()) { line in
             line.field("workers", number: self.mailboxes.count)
             line.field("capture", string: self.configuration.capture.rawValue)
-        }
-        if case .authority(let directory, _, _) = configuration.program.identitySource {
-            log.write(
-                .warn, .identity,
-                "identities come from an embedded CA in \(directory): for one host and for trying ztun out, not for a cluster",
-                now: Kernel.realtimeNow())
         }
         shared.withLock { $0.handover = handover }
         waitForSignal()

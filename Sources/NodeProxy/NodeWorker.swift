@@ -161,6 +161,9 @@ final class NodeWorker {
         }
         record.series = series
         traffic.opened(series)
+        if log.isEnabled(.debug, .access) {
+            log.opened(record.access(nil, failure: nil, now: loop.now), now: Kernel.realtimeNow())
+        }
     }
 
     /// A connection ended, well or badly: metrics, access log, and the ring when it was refused.

@@ -56,6 +56,17 @@ package struct AccessRecord: Sendable {
 extension AccessRecord {
     /// The fields in ztunnel's order, ours (`reason`, `policy`) last.
     func writeFields(into line: inout LogLine) {
+        writeEnds(into: &line)
+        line.field("bytes_sent", number: bytesSent)
+        line.field("bytes_recv", number: bytesReceived)
+        line.field("duration", string: "\(duration / 1_000_000)ms")
+        line.field("error", string: error)
+        if let reason { line.field("reason", string: reason.rawValue) }
+        line.field("policy", string: policy)
+    }
+
+    /// The fields that are known from the start: both ends and the direction.
+    func writeEnds(into line: inout LogLine) {
         line.field("src.addr", address: sourceAddress)
         write(source, prefix: "src", into: &line)
         line.field("dst.addr", address: destinationAddress)
@@ -63,12 +74,6 @@ extension AccessRecord {
         line.field("dst.service", string: service)
         write(destination, prefix: "dst", into: &line)
         line.field("direction", string: direction.rawValue)
-        line.field("bytes_sent", number: bytesSent)
-        line.field("bytes_recv", number: bytesReceived)
-        line.field("duration", string: "\(duration / 1_000_000)ms")
-        line.field("error", string: error)
-        if let reason { line.field("reason", string: reason.rawValue) }
-        line.field("policy", string: policy)
     }
 
     /// The fields of a refusal before anything is known of the connection.

@@ -63,6 +63,14 @@ package final class Log: Sendable {
         append(line.finished())
     }
 
+    /// Adds the access-log line of a connection that begins: `connection opened`, at debug.
+    package func opened(_ record: borrowing AccessRecord, now: UInt64) {
+        guard isEnabled(.debug, .access) else { return }
+        var line = LogLine(format, level: .debug, scope: .access, message: "connection opened", now: now)
+        record.writeEnds(into: &line)
+        append(line.finished())
+    }
+
     /// Adds the access-log line of a finished connection: `connection complete`, an error when it failed.
     package func complete(_ record: borrowing AccessRecord, now: UInt64) {
         let level: LogLevel = record.error.isEmpty && record.reason == nil ? .info : .error

@@ -43,9 +43,7 @@ package final class Waypoint: Sendable {
         settings.address = configuration.address
         settings.apply(configuration.dataPath)
         self.settings = settings
-        log = Log(
-            format: configuration.program.logFormat == .json ? .json : .text,
-            filter: try LogFilter(configuration.program.logLevel))
+        log = try configuration.program.makeLog()
         let count =
             switch configuration.program.workers {
             case .auto: Kernel.processorCount
@@ -111,19 +109,11 @@ package final class Waypoint: Sendable {
             for thread in threads { thread.join() }
             throw error
         }
-        for note in configuration.environmentNotes {
-            log.write(note.isWarning ? .warn : .debug, .program, note.text, now: Kernel.realtimeNow())
-        }
+        configuration.program.tellStart(configuration.environmentNotes, to: log, now: Kernel.realtimeNow())
         log.write(.info, .program, "ztun-waypoint started", now: Kernel.realtimeNow()) { line in
             line.field("address", address: self.configuration.address)
             line.field("workload", string: "\(self.settings.namespace)/\(self.settings.name)")
             line.field("workers", number: self.mailboxes.count)
-        }
-        if case .authority(let directory, _, _) = configuration.program.identitySource {
-            log.write(
-                .warn, .identity,
-                "identities come from an embedded CA in \(directory): for one host and for trying ztun out, not for a cluster",
-                now: Kernel.realtimeNow())
         }
         waitForSignal()
         drain(drainSeconds, waitForSignal)

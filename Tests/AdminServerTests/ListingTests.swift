@@ -166,4 +166,11 @@ import FoundationEssentials
             }
         }
     }
+
+    @Test(arguments: [0, 1, 2, 10, 99, 1000, 5000]) func theFirstRowsAreThoseOfTheSortedList(_ limit: Int) {
+        // Every value twice, in an order that is neither.
+        let values = (0..<2000).map { ($0 &* 7919) % 1000 }
+        #expect(values.smallest(limit, by: <) == Array(values.sorted().prefix(limit)))
+        #expect(values.smallest(limit, by: >) == Array(values.sorted(by: >).prefix(limit)))
+    }
 }

@@ -100,6 +100,24 @@ def test_a_call_through_a_tunnel_at_both_ends(mesh):
     assert into["src.addr"].startswith(f"{client.ipv4}:")
 
 
+def test_the_beginning_of_a_connection_is_told_at_debug(mesh):
+    """`connection opened`: the fields of the end that are known, without bytes and duration."""
+    for daemon in (mesh.one, mesh.two):
+        assert not daemon.lines("connection opened")
+        daemon.ztun("log", "--level", "access=debug")
+    try:
+        assert mesh.world.client.curl(f"http://{VIP}/").returncode == 0
+        for daemon, direction in ((mesh.one, "outbound"), (mesh.two, "inbound")):
+            scope, message, level, fields = record(mesh, daemon, "connection opened", quote(mesh, "direction", direction))
+            assert (scope, message, level) == ("access", "connection opened", "debug")
+            assert list(fields) == [key for key in ORDER if key in fields] and list(fields)[-1] == "direction"
+            assert (fields["src.workload"], fields["dst.workload"]) == ("client", "server")
+            assert fields["dst.hbone_addr"] == f"{mesh.world.server.ipv4}:8080"
+    finally:
+        for daemon in (mesh.one, mesh.two):
+            daemon.ztun("log", "--reset")
+
+
 def test_plaintext_names_no_identity(mesh):
     assert mesh.world.outsider.curl(f"http://{mesh.world.server.ipv4}:8080/").returncode == 0
     _, _, level, fields = record(

@@ -316,6 +316,8 @@ def test_lists_of_a_large_mesh_stay_bounded_and_quick(mesh, tmp_path):
         (("workloads",), 1000), (("workloads", "--limit", "10000"), 10_000), (("services",), 1000),
         (("workloads", "--node", "n7"), 200), (("workloads", "ns7/pod-7"), 1), (("denials",), 0), (("connections",), 0),
     ]:
-        document = json.loads(ztun(large.run_dir, *arguments, "-o", "json").stdout)
+        answer = ztun(large.run_dir, *arguments, "-o", "json")
+        assert answer.stdout, (arguments, answer.stderr)
+        document = json.loads(answer.stdout)
         assert len(document[arguments[0]]) == rows_wanted, arguments
     assert document["total"] == 0
