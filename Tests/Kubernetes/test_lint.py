@@ -79,8 +79,8 @@ spec: {rulez: []}
 """)
     result = run("lint", tmp_path)
     assert result.returncode == 1
-    assert "a.yaml:42: error: AuthorizationPolicy app/get-only: ztunnel does not support HTTP attributes (found: methods)" in result.stdout
-    assert "a.yaml:53: error: AuthorizationPolicy app/typo: spec: unknown field 'rulez'; did you mean 'rules'?" in result.stdout
+    assert "a.yaml:35: error: AuthorizationPolicy app/get-only: ztunnel does not support HTTP attributes (found: methods)" in result.stdout
+    assert "a.yaml:46: error: AuthorizationPolicy app/typo: spec: unknown field 'rulez'; did you mean 'rules'?" in result.stdout
     (tmp_path / "a.yaml").write_text(NAMESPACE + PODS)
     result = run("lint", tmp_path)
     assert result.returncode == 0 and "6 objects, 0 errors, 0 warnings" in result.stdout, result.stdout

@@ -79,4 +79,4 @@ def test_network_policies_are_asked_for_the_client(mesh):
     mesh.manifests.write()
     wait_for(lambda: status(mesh.client) == "403", "the client's egress is asked for the endpoint")
     # Past the waypoint, the destination's own node asks.
-    assert mesh.stranger.curl(f"http://{mesh.server.ipv4}:8080/").returncode == 56
+    assert mesh.stranger.curl(f"http://{mesh.server.ipv4}:8080/").returncode in (7, 56)

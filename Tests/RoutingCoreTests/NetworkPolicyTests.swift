@@ -3,7 +3,7 @@ import RoutingCore
 import Testing
 
 /// Random worlds for the comparison with the naive evaluator.
-private struct WorldMaker {
+struct WorldMaker {
     var random: RandomDraws
 
     mutating func below(_ bound: Int) -> Int { Int(random.next(below: UInt64(bound))) }
@@ -93,7 +93,7 @@ private struct WorldMaker {
 
 extension NaiveNetworkPolicy {
     /// The same world as the product has it.
-    fileprivate func snapshot() -> MeshSnapshot {
+    func snapshot() -> MeshSnapshot {
         func selector(_ selector: Selector) -> LabelSelector {
             var labels: [String: String] = [:]
             var expressions: [LabelSelector.Requirement] = []
@@ -148,7 +148,7 @@ extension NaiveNetworkPolicy {
                 nodes: nodes.mapValues { [IPAddress(v4: $0)] }))
     }
 
-    fileprivate func workload(_ pod: Pod) -> Workload {
+    func workload(_ pod: Pod) -> Workload {
         var fields = Workload.Fields()
         fields.uid = "c//Pod/\(pod.namespace)/\(pod.name)"
         fields.name = pod.name
@@ -168,14 +168,14 @@ extension NaiveNetworkPolicy {
         return Workload(fields)
     }
 
-    fileprivate func identity(_ account: String) -> SpiffeID {
+    func identity(_ account: String) -> SpiffeID {
         let parts = account.split(separator: "/")
         return SpiffeID(trustDomain: "td", namespace: String(parts[0]), serviceAccount: String(parts[1]))
     }
 }
 
 extension NetworkPolicyVerdict {
-    fileprivate var word: String {
+    var word: String {
         switch self {
         case .notIsolated, .exempt, .askedByWaypoint: "free"
         case .admitted: "yes"
