@@ -41,7 +41,7 @@ extension FuzzEntry {
         let text = Array(bytes)
         check { () throws(ConfigurationError) in
             let options = try NodeOptions(parsing: text, file: "node.yaml")
-            promise(options.over(NodeOptions()) == options, "options over none are others")
+            promise(NodeOptions().over(options) == options, "no flags over a file are not the file")
             _ = try NodeConfiguration(options)
         }
         check { () throws(ConfigurationError) in

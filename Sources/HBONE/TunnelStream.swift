@@ -27,9 +27,12 @@ package final class TunnelStream {
         window = owner.limits.streamWindow
     }
 
-    /// What a client is told that sent something else than CONNECT: a person with an ordinary HTTP client, most likely.
-    package static let notConnect: StaticString =
-        "This is an HBONE port: it takes HTTP/2 CONNECT from verified peers and nothing else.\n"
+    /// What a client is told that sent something else than CONNECT, a person with an ordinary HTTP client most likely;
+    /// nothing to HEAD, whose answers have no content.
+    package static func notConnect(_ head: HeaderBlock) -> StaticString {
+        head.text(":method") == "HEAD"
+            ? "" : "This is an HBONE port: it takes HTTP/2 CONNECT from verified peers and nothing else.\n"
+    }
 
     /// The connection it runs on; nil once the stream is closed.
     package var connection: TunnelConnection? { owner }

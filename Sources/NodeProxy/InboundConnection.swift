@@ -99,7 +99,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
             let method = String(decoding: head.first(":method") ?? [], as: UTF8.self).prefix(32)
             return refuse(
                 400, TunnelFailure(.methodNotConnect, "expected method CONNECT, got \(method.debugDescription)"),
-                text: TunnelStream.notConnect)
+                text: TunnelStream.notConnect(head))
         }
         if let host = head.first("host"), host != authority {
             return refuse(400, TunnelFailure(.authorityInvalid, "host and :authority differ"))

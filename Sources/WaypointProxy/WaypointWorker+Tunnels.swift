@@ -32,9 +32,11 @@ extension WaypointWorker: TunnelOwner {
 
     func tunnelClosed(_ connection: TunnelConnection, failure: TunnelFailure?) {
         tunnels[ObjectIdentifier(connection)] = nil
-        guard let failure, connection.peer == nil else { return }
-        // Nobody has proved to be anybody yet: one line, and no session to tell.
-        refused(failure.reason, failure.description, from: connection.remote, to: connection.local, peer: nil)
+        guard let failure else { return }
+        // Nobody has proved to be anybody yet, or the peer itself is at fault: one line, and no session to tell.
+        let peer = connection.peer?.identity
+        guard peer == nil || failure.reason == .http2Failed || failure.reason == .peerMisbehaved else { return }
+        refused(failure.reason, failure.description, from: connection.remote, to: connection.local, peer: peer)
     }
 
     func tunnelRequested(
@@ -52,7 +54,8 @@ extension WaypointWorker: TunnelOwner {
         }
         guard let method = head.first(":method"), method.elementsEqual("CONNECT".utf8), !endStream else {
             return refuse(
-                400, .methodNotConnect, "the request on the tunnel port is no CONNECT", text: TunnelStream.notConnect)
+                400, .methodNotConnect, "the request on the tunnel port is no CONNECT",
+                text: TunnelStream.notConnect(head))
         }
         guard !isDraining else { return refuse(503, .draining, "the waypoint is draining") }
         guard let waypoint else {

@@ -1,5 +1,6 @@
 """Rows 23 and 24 of the acceptance catalogue: verified servers that break HTTP/2 or go away, seen by a program in a pod."""
 import contextlib
+import socket
 
 import hpack
 import pytest
@@ -23,11 +24,12 @@ class ScriptedServer(Server):
     """
 
     def __init__(self, pod, context):
-        self.context, self.script, self.sessions = context, None, 0
+        self.context, self.script, self.sessions, self.wrapped = context, None, 0, []
         super().__init__(pod, 15008)
 
     def serve(self, connection, address):
         connection = self.context.wrap_socket(connection, server_side=True)
+        self.wrapped.append(connection)
         self.sessions += 1
         session = Session(self.sessions)
         connection.sendall(settings((3, 100)))
@@ -40,6 +42,13 @@ class ScriptedServer(Server):
                 kind, flags, stream = buffer[3], buffer[4], int.from_bytes(buffer[5:9], "big")
                 payload, buffer = buffer[9:size], buffer[size:]
                 connection.sendall(self.answer(session, kind, flags, stream, payload))
+
+    def close(self):
+        super().close()
+        # Wrapping took the sockets from those that are open.
+        for connection in self.wrapped:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def answer(self, session, kind, flags, stream, payload):
         if kind == SETTINGS and not flags & ACK:

@@ -277,7 +277,13 @@ def test_row_01_and_02_answers_before_and_after_goaway(client):
     assert client.status(1) == 400
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+def test_row_01_and_02_an_answer_to_head_has_no_content(client):
+    client.send(client.headers(1, get(**{":method": "HEAD"}), BOTH))
+    assert client.status(1) == 400
+    assert client.wait(DATA, 1) == (END_STREAM, b"")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_row_01_and_02_a_request_that_is_no_connect(client, method):
     """The answer is whole, says what the port is for, and leaves the request the time to end."""
     client.send(client.headers(1, get(**{":method": method}), END_HEADERS), data(1, b"x" * 100))
