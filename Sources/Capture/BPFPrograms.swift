@@ -12,6 +12,8 @@ final class BPFPrograms {
     /// Nil where only what an earlier ztund left is to be released.
     let cgroup: String?
     private let handle: OpaquePointer
+    /// The pods that this process enrolled or took over.
+    private var own: Set<UInt64> = []
 
     /// Loads the programs and attaches those of the node.
     init(folder: String, cgroup: String?, sources: [IPPrefix], probeCgroup: String?) throws(CaptureFailure) {
@@ -98,8 +100,18 @@ final class BPFPrograms {
         try Self.check("note the probe sources", zt_capture_set_sources(handle, bytes, lengths, Int32(sources.count)))
     }
 
-    /// Takes everything out of the kernel unless pods are enrolled, by us or by another ztund.
+    /// Forgets pods whose namespaces are gone: until then they stay closed, whatever became of their paths.
+    func forgetDeadPods() {
+        zt_capture_forget_dead_pods(handle)
+    }
+
+    /// Takes everything out of the kernel unless pods are enrolled by another ztund. Pods of ours that are still enrolled are
+    /// those whose namespaces were lost: whoever may live on in one is free again, as at any orderly end.
     func removeIfUnused() {
+        for pod in own {
+            try? release(pod)
+            _ = try? set(addresses: [], of: pod)
+        }
         zt_capture_remove_if_unused(handle)
     }
 
@@ -158,15 +170,20 @@ final class BPFPrograms {
 
     /// From now on the pod's connects are captured, or refused where nobody listens.
     func enrol(_ pod: UInt64, failOpen: Bool) throws(CaptureFailure) {
+        own.insert(pod)
         let flags = failOpen ? UInt32(ZT_CAPTURE_FAIL_OPEN) : 0
         try Self.check("enrol the pod", zt_capture_set_pod(handle, pod, flags))
     }
+
+    /// Takes over a pod that is enrolled.
+    func adopt(_ pod: UInt64) { own.insert(pod) }
 
     func isEnrolled(_ pod: UInt64) -> Bool { zt_capture_has_pod(handle, pod) == 1 }
 
     /// Lets the pod go: connects first, then what reaches it.
     func release(_ pod: UInt64) throws(CaptureFailure) {
         try Self.check("release the pod", zt_capture_clear_pod(handle, pod))
+        own.remove(pod)
         try Self.check("detach from the pod's network namespace", zt_capture_detach_lookup(handle, pod))
         for kind in [ZT_CAPTURE_OUTBOUND, ZT_CAPTURE_INBOUND, ZT_CAPTURE_TUNNEL] {
             try Self.check("take back its listeners", zt_capture_clear_listener(handle, pod, Int32(kind)))

@@ -103,6 +103,7 @@ final class BPFRedirection: Redirection {
 
     func adopt(_ pod: PodInheritance) {
         for index in settings.indices { settings[index].adopt(pod) }
+        programs.adopt(self.pod)
     }
 
     var isTakenOver: Bool {

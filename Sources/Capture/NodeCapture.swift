@@ -9,6 +9,7 @@ package final class NodeCapture {
     /// Why there are no programs.
     private var obstacle: String?
     private var triesAgainAt: UInt64 = 0
+    private var rounds = 0
     private var nodeAddresses: [InterfaceAddress]?
 
     /// Nothing happens before the first pod needs it.
@@ -67,8 +68,10 @@ package final class NodeCapture {
         return notes
     }
 
-    /// Brings the list of the node's own addresses up to date; cheap when nothing changed.
+    /// Brings the list of the node's own addresses up to date, and now and then forgets pods that have ended.
     package func refresh() {
+        rounds += 1
+        if rounds % 16 == 0 { programs?.forgetDeadPods() }
         guard let programs, options.probeCgroup != nil, let found = try? InterfaceAddress.all(), found != nodeAddresses
         else { return }
         if (try? programs.set(nodeAddresses: found)) != nil { nodeAddresses = found }
@@ -76,6 +79,7 @@ package final class NodeCapture {
 
     /// The end of ztund: takes what no enrolled pod needs out of the kernel.
     package func close() {
+        programs?.forgetDeadPods()
         programs?.removeIfUnused()
         left?.removeIfUnused()
         programs = nil

@@ -194,3 +194,14 @@ def test_pods_that_nobody_serves_are_told(bare):
     bare.one = bare.start_ztund(bare.first, [client], *arguments(bare, bare.first))
     wait_until_served(bare)
     assert not any("closed" in note for note in bare.one.status()["notes"])
+
+
+def test_a_pod_that_ended_is_forgotten(bare):
+    """Class: what a pod that ended leaves keeps the programs in the kernel."""
+    start_both(bare)
+    wait_until_served(bare)
+    client, denied = bare.world.first_pods
+    bare.network.remove(denied.netns)
+    assert bare.one.stop() == 0
+    assert not (bare.bpffs / "n1").exists()
+    assert connect(client, bare.world.server.ipv4)[0].get("server") == "server"
