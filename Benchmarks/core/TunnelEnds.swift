@@ -18,19 +18,21 @@ final class TunnelEnds: TunnelDialer, TunnelOwner {
     private var served: [TunnelConnection] = []
     /// Streams that came to the server and whose application has not been given to anybody yet.
     private(set) var arrived: [ServerSide] = []
-    private let folder: String
 
     init(streamsPerConnection: Int = 100) throws {
         loop = try EventLoop()
         var template = Array("/tmp/ztun-bench-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw BenchFailure("mkdtemp: \(String(cString: strerror(errno)))") }
-        folder = template.withUnsafeBufferPointer { String(decoding: $0.dropLast().map(UInt8.init), as: UTF8.self) }
+        let folder = template.withUnsafeBufferPointer { String(decoding: $0.dropLast().map(UInt8.init), as: UTF8.self) }
         let now = Int64(time(nil))
         let client = SpiffeID(trustDomain: "cluster.local", namespace: "default", serviceAccount: "client")
         let server = SpiffeID(trustDomain: "cluster.local", namespace: "default", serviceAccount: "server")
         let authority = try CertificateAuthority.open(directory: folder, trustDomain: "cluster.local", now: now)
         clientContext = try TLSContext(authority.issue(client, now: now), role: .client)
         let serverContext = try TLSContext(authority.issue(server, now: now), role: .server)
+        // Both contexts have what they need; connections and their owner hold each other, so there is no deinit to wait for.
+        for name in ["ca.crt", "ca.key", "ca.lock"] { unlink("\(folder)/\(name)") }
+        rmdir(folder)
         listener = Descriptor(owning: Kernel.tcpSocket(ipv6: false))
         _ = Kernel.bind(listener.number, SocketAddress(.loopbackV4, 0), ipv6Socket: false)
         _ = Kernel.listen(listener.number, backlog: 64)
@@ -45,11 +47,6 @@ final class TunnelEnds: TunnelDialer, TunnelOwner {
                     buffers: buffers, owner: self)
                 if let connection { served.append(connection) }
             }, refused: { _ in })
-    }
-
-    deinit {
-        for name in ["ca.crt", "ca.key", "lock", "ca.lock"] { unlink("\(folder)/\(name)") }
-        rmdir(folder)
     }
 
     /// Tunnel connections open at the server.
