@@ -87,6 +87,8 @@ import Testing
             handler.victim = nil
             loop.remove(handler, descriptor: descriptor)
         }
+        // What was removed is let go at the end of a turn.
+        loop.turn(wait: false)
     }
 
     @Test func socketAddressesSurviveTheKernel() throws {

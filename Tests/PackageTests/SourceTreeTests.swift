@@ -60,7 +60,7 @@ import Testing
     }
 
     @Test func filesAreRoomsNotHouses() {
-        for file in tree.files {
+        for file in tree.files where !(file.lines.first?.contains("do not edit") ?? false) {
             #expect(file.lines.count <= 600, "\(file.path) has \(file.lines.count) lines; 600 is the limit")
         }
     }
