@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 
+from .waiting import wait_for
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 _FOLDER = pathlib.Path("/run/netns")
@@ -51,6 +53,10 @@ def _ip(namespace, *lines):
     """Runs `ip` commands in one process."""
     result = subprocess.run(["ip", "-n", namespace, "-batch", "-"], input="\n".join(lines), capture_output=True, text=True)
     assert result.returncode == 0, f"ip in {namespace}: {result.stderr}\n" + "\n".join(lines)
+
+
+def _has_link(namespace, name):
+    return subprocess.run(["ip", "-n", namespace, "link", "show", name], capture_output=True).returncode == 0
 
 
 def _sysctl(namespace, settings):
@@ -96,6 +102,8 @@ class Pod:
     def up(self):
         self.node.network.add(self.netns)
         node = self.node.netns
+        # The interface of a pod of the same number that was just removed goes when the kernel comes to clean up after it.
+        wait_for(lambda: not _has_link(node, self.interface), f"the old {self.interface} of {node} is gone", seconds=60)
         _ip(node, f"link add {self.interface} type veth peer name eth0 netns {self.netns}")
         _ip(
             node, f"addr add 169.254.1.1/32 dev {self.interface}", f"addr add fe80::1/64 dev {self.interface} nodad",
