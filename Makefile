@@ -26,7 +26,7 @@ setup: ## install what is missing: system packages (apt-get) and a Python enviro
 build: setup ## release programs with the Swift standard library inside, in .build/release
 	@for program in $(PROGRAMS); do $(SWIFT) build -c release --static-swift-stdlib --product $$program; done
 
-demo: build ## two nodes, six pods, one waypoint on this machine, explained step by step (needs root)
+demo: build ## two nodes, seven pods, one waypoint on this machine, explained step by step (needs root)
 	@scripts/demo.sh
 
 lint: ## formatting and style of the Swift sources

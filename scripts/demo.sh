@@ -1,5 +1,6 @@
 #!/bin/bash
-# The whole of ztun on one machine: two nodes, six pods, two ztund, one waypoint. Needs root; takes about ten seconds.
+# The whole of ztun on one machine: two nodes, seven pods, two ztund, one waypoint, from the Kubernetes manifests in
+# deploy/demo. Needs root; takes about ten seconds.
 # Everything it makes (network namespaces named zt-demo-*, processes, a temporary folder) is removed at the end, also
 # after Ctrl-C or a failed step.
 set -euo pipefail
@@ -11,9 +12,16 @@ work=$(mktemp -d -t ztun-demo.XXXXXX)
 pids=()
 
 [ "$(id -u)" = 0 ] || { echo "demo: network namespaces need root: sudo make demo" >&2; exit 1; }
+python=$PWD/.build/venv/bin/python
+[ -x "$python" ] || python=${ZTUN_PYTHON:-python3}
+"$python" -c 'import yaml' 2>/dev/null || { echo "demo: $python has no module yaml (PyYAML): run make setup" >&2; exit 1; }
 for program in ztund ztun-waypoint ztun; do
     [ -x "$bin/$program" ] || { echo "demo: $bin/$program is missing: run make build" >&2; exit 1; }
 done
+
+# Two demos at a time would take each other's namespaces for their own.
+exec 9>/run/ztun-demo.lock
+flock -w 120 9 || { echo "demo: another demo runs on this machine: wait for it to end" >&2; exit 1; }
 
 # --- small tools ------------------------------------------------------------------------------------------------------
 
@@ -28,7 +36,7 @@ inside() { local name=$1; shift; nsenter --net="/run/netns/$prefix$name" -- "$@"
 # background NAME NAMESPACE COMMAND...: output goes to $work/NAME.log
 background() {
     local name=$1 namespace=$2; shift 2
-    nsenter --net="/run/netns/$prefix$namespace" -- "$@" >"$work/$name.log" 2>&1 </dev/null &
+    nsenter --net="/run/netns/$prefix$namespace" -- "$@" >"$work/$name.log" 2>&1 </dev/null 9>&- &
     pids+=($!)
 }
 
@@ -102,14 +110,16 @@ route add default via fe80::1 dev eth0
 IP
 }
 
-application() { # POD: an HTTP server that says who it is and whom it sees
+application() { # POD: HTTP servers on 8080 and 9090 that say who they are and whom they see
     background "app-$1" "$1" python3 -c '
-import http.server, socket, sys
+import http.server, socket, sys, threading
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     def do_GET(self):
         peer = self.client_address[0].removeprefix("::ffff:")
-        body = f"{sys.argv[1]} answers; it sees the caller as {peer}\n".encode()
+        what = "" if self.server.server_port == 8080 else " on its admin port"
+        body = f"{sys.argv[1]} answers{what}; it sees the caller as {peer}\n".encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -117,10 +127,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *arguments): pass
 class Server(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6
-Server(("::", 8080), Handler).serve_forever()' "$1"
+servers = [Server(("::", port), Handler) for port in (8080, 9090)]
+for server in servers[1:]: threading.Thread(target=server.serve_forever, daemon=True).start()
+servers[0].serve_forever()' "$1"
 }
 
-# What a NetworkPolicy or a wire tap between the nodes would see, by destination port.
+# What a wire tap between the nodes would see, by destination port.
 count_connections() {
     inside node1 nft -f - <<'NFT'
 table inet wire {
@@ -138,8 +150,8 @@ counted() { inside node1 nft list counter inet wire "$1" | sed -n 's/.*packets \
 wire() { show "seen between the nodes so far: $(counted tunnel) connections to port 15008 (HBONE), $(counted application) to port 8080 in the clear"; }
 
 for path in /run/netns/"$prefix"*; do [ -e "$path" ] && ip netns del "${path##*/}"; done
-say "1. Two nodes and six pods, each a network namespace of this machine" \
-    "   node1: client, intruder          node2: server-v1, server-v2, plain, waypoint"
+say "1. Two nodes and seven pods, each a network namespace of this machine" \
+    "   node1: client, operator, intruder          node2: server-v1, server-v2, plain, waypoint"
 node node1; node node2
 ip -n ${prefix}node1 link add up0 type veth peer name up0 netns ${prefix}node2
 for number in 1 2; do
@@ -157,7 +169,7 @@ route add 10.62.$other.0/24 via 172.31.62.$other
 route add fd62:$other::/64 via fd62:ff::$other
 IP
 done
-pod client 1 10; pod intruder 1 11
+pod client 1 10; pod intruder 1 11; pod operator 1 12
 pod server-v1 2 10; pod server-v2 2 11; pod plain 2 12; pod waypoint 2 20
 for name in server-v1 server-v2 plain; do application "$name"; done
 for name in server-v1 server-v2 plain; do
@@ -167,50 +179,24 @@ count_connections
 
 # --- what the mesh is told --------------------------------------------------------------------------------------------
 
-workload() { # NAME NODE NUMBER PROTOCOL ACCOUNT [SERVICES [MORE]]
-    printf -- '- {uid: Kubernetes//v1/Pod/demo/%s, name: %s, namespace: demo, node: node%s, workloadIps: [10.62.%s.%s, "fd62:%s::%s"],\n' "$1" "$1" "$2" "$2" "$3" "$2" "$3"
-    printf '   protocol: %s, trustDomain: cluster.local, serviceAccount: %s, services: {%s}%s}\n' "$4" "$5" "${6:-}" "${7:-}"
-}
-server=demo/server.demo.svc.cluster.local shop=demo/shop.demo.svc.cluster.local
-{
-    echo "workloads:"
-    workload client 1 10 HBONE client
-    workload intruder 1 11 HBONE intruder
-    for version in 1 2; do
-        workload "server-v$version" 2 $((9 + version)) HBONE server "$server: {80: 8080}, $shop: {80: 8080}" ", authorizationPolicies: [demo/no-intruders]"
-    done
-    workload plain 2 12 TCP plain
-    workload waypoint 2 20 HBONE waypoint
-    cat <<'YAML'
-services:
-- {name: server, namespace: demo, hostname: server.demo.svc.cluster.local, vips: [/10.96.62.1], ports: {80: 8080}}
-- {name: shop, namespace: demo, hostname: shop.demo.svc.cluster.local, vips: [/10.96.62.2], ports: {80: 8080},
-   waypoint: {destination: /10.62.2.20, hboneMtlsPort: 15008}}
-policies:
-- {name: no-intruders, namespace: demo, scope: WorkloadSelector, action: Deny, dryRun: false,
-   rules: [[[{principals: [{Exact: cluster.local/ns/demo/sa/intruder}]}]]]}
-YAML
-} > "$work/state.yaml"
-cat > "$work/routes.yaml" <<'YAML'
-routes:
-- service: demo/shop.demo.svc.cluster.local
-  rules:
-  - matches: [{headers: {x-user: tester}}]
-    backends: [{workload: demo/server-v2, port: 8080}]
-  - backends:
-    - {workload: demo/server-v1, port: 8080, weight: 80}
-    - {workload: demo/server-v2, port: 8080, weight: 20}
-YAML
+manifests=$work/manifests
+mkdir "$manifests"
+cp deploy/demo/*.yaml "$manifests"
+mv "$manifests/network-policy.yaml" "$work"
 
 say "2. One ztund per node, one waypoint" \
-    "   They read the same state file; certificates come from an embedded authority in a folder they share." \
+    "   They read the manifests of deploy/demo; certificates come from an embedded authority in a folder they share." \
     "   The pods' programs know nothing of it: ztund opens its sockets inside the pods' namespaces."
-background ztund-1 node1 "$bin/ztund" run --state "$work/state.yaml" --ca-dir "$work/ca" --run-dir "$work/run1" \
-    --pod "demo/client@/run/netns/${prefix}client" --pod "demo/intruder@/run/netns/${prefix}intruder"
-background ztund-2 node2 "$bin/ztund" run --state "$work/state.yaml" --ca-dir "$work/ca" --run-dir "$work/run2" \
-    --pod "demo/server-v1@/run/netns/${prefix}server-v1" --pod "demo/server-v2@/run/netns/${prefix}server-v2"
-background waypoint waypoint "$bin/ztun-waypoint" run --state "$work/state.yaml" --routes "$work/routes.yaml" \
-    --workload demo/waypoint --ca-dir "$work/ca" --run-dir "$work/run3"
+show "$(cd "$manifests" && echo *.yaml)"
+enrol() { printf -- '--pod demo/%s@/run/netns/%s%s ' "$1" "$prefix" "$1"; }
+# shellcheck disable=SC2046 # one word for each flag
+background ztund-1 node1 "$bin/ztund" run --manifests "$manifests" --ca-dir "$work/ca" --run-dir "$work/run1" \
+    $(enrol client; enrol operator; enrol intruder)
+# shellcheck disable=SC2046
+background ztund-2 node2 "$bin/ztund" run --manifests "$manifests" --ca-dir "$work/ca" --run-dir "$work/run2" \
+    $(enrol server-v1; enrol server-v2)
+background waypoint waypoint "$bin/ztun-waypoint" run --manifests "$manifests" --workload demo/waypoint \
+    --ca-dir "$work/ca" --run-dir "$work/run3"
 for node in node1 node2 waypoint; do
     eventually "$node is ready" inside "$node" curl -fsS --max-time 1 http://127.0.0.1:15021/healthz/ready
 done
@@ -236,17 +222,73 @@ for _ in $(seq 40); do inside client curl -gsS --max-time 5 http://10.96.62.2/; 
 from client http://10.96.62.2/ -H "x-user: tester"
 
 say "7. A refused call, and why" \
-    "   The policy 'no-intruders' denies the identity of the pod 'intruder'."
+    "   The AuthorizationPolicy 'no-intruders' denies the identity of the pod 'intruder'; its label is the client's."
 show "intruder\$ curl http://10.62.2.10:8080/"
-if inside intruder curl -gsS --max-time 5 http://10.62.2.10:8080/ 2>&1 | sed 's/^/    /'; then
-    echo "demo: the intruder got through" >&2; exit 1
-fi
+refused() { # POD URL: the call must fail
+    if inside "$1" curl -gsS --max-time 5 "$2" 2>&1 | sed 's/^/    /'; then
+        echo "demo: $1 got through to $2" >&2; exit 1
+    fi
+}
+refused intruder http://10.62.2.10:8080/
 eventually "node2 logs the refusal" grep -q 'no-intruders' "$work/ztund-2.log"
 show "node2's access log:"
 grep 'no-intruders' "$work/ztund-2.log" | tail -n 1 \
     | grep -oE '(src\.addr|src\.identity|dst\.addr|dst\.identity|error|reason|policy)=("[^"]*"|[^[:space:]]+)' | sed 's/^/    /'
+why() { # ARGUMENTS: asks node1's ztund; exit status 1 is the answer "refused"
+    show "node1\$ ztun why $*"
+    { "$bin/ztun" why --run-dir "$work/run1" "$@" || [ $? = 1 ]; } | sed 's/^/    /'
+}
+why demo/intruder demo/server-v1:8080
 
-say "8. What the programs say of themselves"
+# --- a NetworkPolicy --------------------------------------------------------------------------------------------------
+
+# The CNI's part: what it makes of the NetworkPolicies, on the forward path of both nodes.
+enforce() {
+    for node in node1 node2; do "$python" scripts/demo-cni.py "$manifests" "$node" | inside "$node" nft -f -; done
+}
+cni() { inside node2 nft list chain inet cni to-server-v1 | grep -E 'accept|drop' | sed -E 's/^[[:space:]]*(.*[^[:space:]])[[:space:]]*$/    \1/'; }
+# denies NODE ARGUMENTS: whether that node's ztund has the policy by now
+denies() { local run=$1; shift; grep -q network_policy_denied <<<"$("$bin/ztun" why --run-dir "$work/$run" "$@" || true)"; }
+
+say "8. A NetworkPolicy that knows nothing of a mesh" \
+    "   Clients may reach the server's port 8080, operators its port 9090. What a simple CNI enforces of it in the node's" \
+    "   forward path, for server-v1:"
+cp "$work/network-policy.yaml" "$manifests"
+enforce
+cni
+for run in run1 run2; do eventually "$run has the policy" denies "$run" demo/client demo/server-v1:9090; done
+printf '%s\n' "   But between the nodes there is only port 15008: the operator's first tunnel is cut. (Those that stand are let be.)"
+show "operator\$ curl http://10.62.2.10:9090/"
+if inside operator curl -gsS --max-time 2 http://10.62.2.10:9090/ 2>&1 | sed 's/^/    /'; then
+    echo "demo: the CNI let the operator's tunnel through" >&2; exit 1
+fi
+cni | grep drop
+
+say "9. The same policy after 'ztun netpol lint --fix'" \
+    "   It opens 15008 to each rule's own peers and to the waypoint, to nobody else:"
+show "\$ ztun netpol lint --fix manifests/"
+"$bin/ztun" netpol lint --fix "$manifests" >"$work/fix.log" 2>&1 || { cat "$work/fix.log" >&2; exit 1; }
+show "\$ diff network-policy.yaml manifests/network-policy.yaml"
+{ diff "$work/network-policy.yaml" "$manifests/network-policy.yaml" || true; } | grep '^>' | sed 's/^/    /'
+"$bin/ztun" netpol lint "$manifests" >"$work/fix.log" 2>&1 || { echo "demo: the fixed policy still has findings" >&2; exit 1; }
+enforce
+show "what the CNI enforces now"
+cni
+eventually "the operator gets through" inside operator curl -fgsS --max-time 2 http://10.62.2.10:9090/
+from operator http://10.62.2.10:9090/
+from client http://10.62.2.10:8080/
+
+say "10. Open is only the tunnel" \
+    "   The CNI lets both tunnels through. Inside, ztund asks for the real port and the verified peer:"
+for call in "client 9090" "operator 8080"; do
+    read -r name port <<<"$call"
+    show "$name\$ curl http://10.62.2.10:$port/"
+    refused "$name" "http://10.62.2.10:$port/"
+done
+eventually "node2 logs the refusal" grep -q 'sa/operator.*network_policy_denied' "$work/ztund-2.log"
+why demo/operator demo/server-v1:8080
+
+say "11. What the programs say of themselves"
 for node in 1 2; do show "node$node\$ ztun status"; "$bin/ztun" status --run-dir "$work/run$node" | sed 's/^/    /'; done
 show "waypoint\$ ztun status"
 "$bin/ztun" status --run-dir "$work/run3" | sed 's/^/    /'

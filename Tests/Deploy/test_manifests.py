@@ -16,6 +16,26 @@ DOCUMENTS = [
 ]
 
 
+DEMO = [
+    pytest.param(document, id=f"{path.name}-{document['kind']}-{document['metadata']['name']}")
+    for path in sorted((ROOT / "deploy/demo").glob("*.yaml"))
+    for document in yaml.safe_load_all(path.read_text())
+    # The schemas are those of Kubernetes itself.
+    if document["apiVersion"] in ("v1", "networking.k8s.io/v1")
+]
+
+
+@pytest.mark.parametrize("document", DEMO)
+def test_schema_of_the_demo(document):
+    kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_the_demo_needs_no_word():
+    """`ztun lint` has nothing to say of its folder: no faults, no name that leads nowhere."""
+    result = subprocess.run([program("ztun"), "lint", ROOT / "deploy/demo"], capture_output=True, text=True, timeout=30)
+    assert result.returncode == 0 and "0 errors, 0 warnings" in result.stdout, result.stdout + result.stderr
+
+
 def documents(kind):
     return [parameter.values[0] for parameter in DOCUMENTS if parameter.values[0]["kind"] == kind]
 

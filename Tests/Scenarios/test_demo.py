@@ -29,6 +29,12 @@ def test_demo_tells_the_whole_story():
         "server-v1 answers; it sees the caller as 10.62.1.10", "it sees the caller as fd62:1::10",
         "plain answers; it sees the caller as 10.62.1.10", "server-v2 answers", "no-intruders", "demo/client",
         "demo/server-v1",
+        # The NetworkPolicy: cut by the CNI, let through after the fix, and then refused by ztund where it says so.
+        "Operation timed out", "server-v1 answers on its admin port; it sees the caller as 10.62.1.12",
+        "ip saddr 10.62.1.12 tcp dport { 9090, 15008 } accept",
+        "NetworkPolicy demo/server selects the pod, none admits it: refused",
+        "refused at the destination node by demo/server: network_policy_denied",
+        "refused at the destination node by demo/no-intruders: policy_denied",
     ):
         assert text in result.stdout, f"{text!r} is missing in:\n{result.stdout}"
     assert leftovers() == []
