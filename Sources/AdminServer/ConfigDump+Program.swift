@@ -66,7 +66,7 @@ extension ConfigDump {
     private static func state(of pod: PodStatus, _ connections: [LiveConnection]) -> JSONValue {
         let account = SpiffeID(pod.identity)?.serviceAccount ?? ""
         var members: [JSONValue.Member] = [
-            .init("state", .string(pod.state == .captured ? "Up" : "Pending")),
+            .init("state", .string(pod.state.isCaptured ? "Up" : "Pending")),
             .init(
                 "info",
                 .object([

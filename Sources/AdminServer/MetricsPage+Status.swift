@@ -15,7 +15,7 @@ extension MetricsPage {
                         ])
                 ]))
         if isNode {
-            let active = report.pods.count { $0.state == .captured }
+            let active = report.pods.count { $0.state.isCaptured }
             write(
                 Metric(
                     "workload_manager_active_proxy_count", .gauge, help: "Pods whose traffic is taken care of",

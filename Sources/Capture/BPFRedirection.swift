@@ -112,6 +112,9 @@ final class BPFRedirection: Redirection {
         return zt_socket_cookie(sockets.outbound.number, &own) == 0 && own != serving
     }
 
+    /// The mark that the connect program gives: ztund's own cgroup is not the pod's, so that program is looked at by itself.
+    var canaryMark: CanaryMark? { CanaryMark(outbound: CaptureMark.captured) }
+
     private func addresses() throws(CaptureFailure) -> [InterfaceAddress] {
         let found: [InterfaceAddress]
         do throws(SystemError) {

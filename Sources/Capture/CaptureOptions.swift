@@ -32,6 +32,9 @@ package struct CaptureOptions: Sendable, Hashable {
     /// Nanoseconds between two looks at whether everything installed is still there.
     package var verifyInterval: UInt64
 
+    /// Whether each pod's capture is tested after enrolment and after repairs, with connections of ztund's own.
+    package var canary = false
+
     /// How connections that have no pings of their own find out that the other side is gone.
     package var keepAlive = KeepAlive()
 

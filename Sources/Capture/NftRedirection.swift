@@ -29,6 +29,8 @@ final class NftRedirection: Redirection {
     }
 
     var isTakenOver: Bool { sockets.isShared }
+    /// The rules take connections without a mark for the pod's.
+    var canaryMark: CanaryMark? { CanaryMark(outbound: 0) }
 
     func prepare() throws(CaptureFailure) {
         do throws(CaptureFailure) {

@@ -17,7 +17,10 @@ package final class PodCapture {
     /// The pod.
     package let location: PodLocation
     private let options: CaptureOptions
-    private let node: NodeCapture
+    let node: NodeCapture
+    /// When canaries fly; ``canary`` is the one under way, with the time it was sent.
+    var canarySchedule: CanarySchedule
+    var canary: (flight: PodCanary, sentAt: UInt64)?
     private(set) var choice: CaptureChoice
     private var now: UInt64 = 0
     private var enrolment: PodEnrolment
@@ -30,6 +33,7 @@ package final class PodCapture {
     /// Another ztund serves the pod too: what is installed is now its.
     private var handsOver = false
     private var hasYielded = false
+    private var isAdopted = false
     /// When ``advance(now:)`` has work again; nil when never.
     package private(set) var nextDue: UInt64?
 
@@ -43,6 +47,7 @@ package final class PodCapture {
         self.location = location
         self.node = node
         options = node.options
+        canarySchedule = CanarySchedule(isOn: options.canary, retryInterval: options.retryInterval)
         choice = CaptureChoice(mode: options.mode, reason: "")
         enrolment = PodEnrolment(
             now: now, retryInterval: options.retryInterval, verifyInterval: options.verifyInterval)
@@ -58,6 +63,7 @@ package final class PodCapture {
         self.node = node
         self.choice = choice
         options = node.options
+        canarySchedule = CanarySchedule(isOn: options.canary, retryInterval: options.retryInterval)
         enrolment = PodEnrolment(
             adoptedAt: now, retryInterval: options.retryInterval, verifyInterval: options.verifyInterval)
         self.namespace = namespace
@@ -65,6 +71,7 @@ package final class PodCapture {
         migrateRequests.adopt(pod)
         redirection = try node.redirection(choice.mode, in: namespace, sockets: sockets, now: now)
         redirection?.adopt(pod)
+        isAdopted = true
         nextDue = now
     }
 
@@ -85,7 +92,8 @@ package final class PodCapture {
         PodCaptureStatus(
             location: location, phase: enrolment.phase, reason: enrolment.reason, mode: choice.mode,
             modeReason: choice.reason,
-            since: enrolment.since, repairs: enrolment.repairs, lastRepair: lastRepair)
+            since: enrolment.since, repairs: enrolment.repairs, lastRepair: lastRepair,
+            degradation: canarySchedule.reason, canary: canarySchedule.last)
     }
 
     /// Does all that is due: enrols, tries again, looks after the pod, or takes it out.
@@ -96,7 +104,11 @@ package final class PodCapture {
             switch enrolment.next(now: now) {
             case .wait(let until):
                 nextDue = until
-                return change()
+                let change = change()
+                // Those who serve the pod hear of its sockets first.
+                if case .none = change { advanceCanary(now) }
+                nextDue = [nextDue, canarySchedule.nextDue(now: now)].compactMap(\.self).min()
+                return change
             case .perform(let step):
                 report(now) { () throws(CaptureFailure) in try perform(step) }
             case .undo(let step):
@@ -138,12 +150,22 @@ package final class PodCapture {
         if let old = served {
             // Another namespace under the same path shows as closed first; the caller asks again at once.
             served = nil
+            canary = nil
+            canarySchedule.reset()
             if now != nil { nextDue = 0 }
             return .closed(old)
         }
         served = now
         guard let now else { return .none }
+        // Of an adopted pod, the ztund before this one accepts a little longer.
+        canarySchedule.request(at: self.now &+ (isAdopted ? options.verifyInterval : 1_000_000))
         return .opened(now)
+    }
+
+    /// Has the pod looked after at the next ``advance(now:)``.
+    package func lookSoon(now: UInt64) {
+        enrolment.lookSoon(now: now)
+        nextDue = now
     }
 
     private func report(_ now: UInt64, _ body: () throws(CaptureFailure) -> Void) {
@@ -202,7 +224,10 @@ package final class PodCapture {
         if let reason = lossOfNamespace() { return lose(reason, now) }
         do throws(CaptureFailure) {
             let repaired = try redirection?.repair() ?? []
-            if !repaired.isEmpty { lastRepair = repaired.joined(separator: ", ") }
+            if !repaired.isEmpty {
+                lastRepair = repaired.joined(separator: ", ")
+                canarySchedule.request(at: now)
+            }
             enrolment.verified(repairs: repaired.isEmpty ? 0 : 1, now: now)
         } catch {
             enrolment.failed("pod \(location.pod): \(error.description)", now: now)

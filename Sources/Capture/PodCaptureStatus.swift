@@ -16,4 +16,8 @@ package struct PodCaptureStatus: Sendable, Hashable {
     package let repairs: Int
     /// What the last repair put back; empty when there was none.
     package let lastRepair: String
+    /// Why an enrolled pod's capture does not do what it should; nil when it does. For a person.
+    package let degradation: String?
+    /// How the last test of its capture ended; nil when there was none.
+    package let canary: CanaryReport?
 }

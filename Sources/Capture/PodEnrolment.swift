@@ -108,6 +108,12 @@ package struct PodEnrolment: Sendable, Hashable {
         }
     }
 
+    /// Something may be wrong with an enrolled pod: the next action is to look after it.
+    package mutating func lookSoon(now: UInt64) {
+        guard case .enrolled(let verifyAt) = state, verifyAt > now else { return }
+        state = .enrolled(verifyAt: now)
+    }
+
     /// The step that ``next(now:)`` asked for is done or undone.
     package mutating func succeeded(now: UInt64) {
         switch state {

@@ -34,6 +34,8 @@ package final class PodSockets: Sendable {
         let tunnel: UInt16
     }
     private let listenerPorts: ListenerPorts
+    /// Tests of the pod's capture that are on their way to the listeners.
+    package let canaries = CanaryRegister()
     /// The range from which the pod's programs are given their source ports.
     package let ephemeralPorts: ClosedRange<UInt16>
 

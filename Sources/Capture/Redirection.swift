@@ -20,11 +20,14 @@ protocol Redirection: AnyObject {
     func hand(to pod: inout PodInheritance)
     /// Takes over what the object of the ztund before this one had installed; ``repair()`` follows.
     func adopt(_ pod: PodInheritance)
+    /// How capture is tested with connections of ztund's own; nil where it is not.
+    var canaryMark: CanaryMark? { get }
 }
 
 extension Redirection {
     func hand(to pod: inout PodInheritance) {}
     func adopt(_ pod: PodInheritance) {}
+    var canaryMark: CanaryMark? { nil }
 }
 
 /// The mode ``CaptureMode/external``: the rules are someone else's.

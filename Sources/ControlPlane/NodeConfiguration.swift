@@ -12,6 +12,8 @@ package struct NodeConfiguration: Hashable, Sendable {
     /// Whether to take over from a ztund that runs in the same run directory.
     package let replaces: Bool
     package let whenReplaced: WhenReplaced
+    /// Whether capture is tested with connections of ztund's own.
+    package let canary: Bool
     /// The cgroup above all pods; nil to look for it.
     package let podCgroup: String?
     package let probeCgroup: String?
@@ -46,6 +48,7 @@ package struct NodeConfiguration: Hashable, Sendable {
         }
         pods = options.pods
         capture = options.capture ?? .nft
+        canary = options.canary ?? true
         podCgroup = options.podCgroup
         probeCgroup = options.probeCgroup
         bpfDirectory = options.bpfDirectory ?? "/sys/fs/bpf/ztun"

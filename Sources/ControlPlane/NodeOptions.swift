@@ -39,6 +39,8 @@ package struct NodeOptions: Hashable, Sendable {
     /// Whether to take over from a ztund that runs in the same run directory.
     package var replace: Bool?
     package var whenReplaced: WhenReplaced?
+    /// Whether capture is tested with connections of ztund's own.
+    package var canary: Bool?
     /// The cgroup above all pods.
     package var podCgroup: String?
     /// The cgroup of the node's probing agent.
@@ -54,7 +56,9 @@ package struct NodeOptions: Hashable, Sendable {
 
     /// The keys a file may have.
     static let keys =
-        ProgramOptions.keys + ["pods", "capture", "onExit", "podCgroup", "probeCgroup", "bpfDir", "probeSources"]
+        ProgramOptions.keys + [
+            "pods", "capture", "onExit", "canary", "podCgroup", "probeCgroup", "bpfDir", "probeSources",
+        ]
         + ["replace", "whenReplaced", "discover"]
         + DataPathSetting.all.map(\.key)
 
@@ -80,6 +84,7 @@ package struct NodeOptions: Hashable, Sendable {
         }
         replace = try fields.optional("replace") { reader throws(ConfigurationError) in try reader.bool() }
         whenReplaced = try fields.optional("whenReplaced") { reader throws(ConfigurationError) in try reader.oneOf() }
+        canary = try fields.optional("canary") { reader throws(ConfigurationError) in try reader.bool() }
         podCgroup = try fields.path("podCgroup")
         probeCgroup = try fields.path("probeCgroup")
         bpfDirectory = try fields.path("bpfDir")
@@ -108,6 +113,7 @@ package struct NodeOptions: Hashable, Sendable {
         merged.dataPath = others.dataPath
         if merged.pods.isEmpty { merged.pods = others.pods }
         merged.capture = capture ?? others.capture
+        merged.canary = canary ?? others.canary
         merged.podCgroup = podCgroup ?? others.podCgroup
         merged.probeCgroup = probeCgroup ?? others.probeCgroup
         merged.bpfDirectory = bpfDirectory ?? others.bpfDirectory

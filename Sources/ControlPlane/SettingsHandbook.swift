@@ -16,6 +16,7 @@ package enum SettingsHandbook {
         ),
         ("capture", "--capture", "", "nft", "`auto`, `bpf`, `nft` or `external` (docs/capture.md)"),
         ("onExit", "--on-exit", "", "remove", "`remove` or `keep` the pods' rules"),
+        ("canary", "--no-canary", "", "true", "test each pod's capture after enrolment and after repairs"),
         (
             "discover", "--discover", "", "",
             "folders of named network namespaces, or of the pods' cgroups, whose pods of the mesh are taken in"

@@ -165,4 +165,6 @@ extension Kernel {
 
     /// Sleeps; for threads that serve nobody.
     package static func pause(milliseconds: UInt32) { usleep(milliseconds * 1000) }
+    /// As above, in microseconds; fewer than a million.
+    package static func pause(microseconds: UInt32) { usleep(microseconds) }
 }

@@ -45,10 +45,14 @@ extension Node: AdminSource {
             var status = PodStatus(
                 namespace: pod.location.namespace, name: pod.location.name, netns: pod.location.path,
                 state: Self.state(of: pod), since: StatusTime(unixNanoseconds: now - min(age, now)))
-            status.reason = pod.reason ?? ""
+            status.reason = pod.reason ?? pod.degradation ?? ""
             status.capture = pod.mode.rawValue
             status.captureReason = pod.modeReason
             status.repairs = UInt64(pod.repairs)
+            status.canary = pod.canary.map {
+                CanaryStatus(
+                    passed: $0.isPassed, reason: $0.reason, untried: $0.untried, microseconds: $0.microseconds)
+            }
             status.heldBytes = services.memory.held(by: pod.location.pod)
             if let workload = shared.snapshot.workload(namespace: pod.location.namespace, name: pod.location.name) {
                 status.workloadKnown = true
@@ -64,7 +68,7 @@ extension Node: AdminSource {
 
     private static func state(of pod: PodCaptureStatus) -> PodStatus.State {
         switch pod.phase {
-        case .enrolled: .captured
+        case .enrolled: pod.degradation == nil ? .captured : .degraded
         case .pending: .pending
         case .removing, .removed: .draining
         }

@@ -109,6 +109,7 @@ final class NodeRounds {
         options.keepAlive.idle = Int32(clamping: configuration.dataPath.keepaliveTime)
         options.keepAlive.interval = Int32(clamping: configuration.dataPath.keepaliveInterval)
         options.keepAlive.probes = Int32(clamping: configuration.dataPath.keepaliveRetries)
+        options.canary = configuration.canary
         options.podCgroup = configuration.podCgroup
         options.probeCgroup = configuration.probeCgroup
         options.bpfDirectory = configuration.bpfDirectory
@@ -288,12 +289,13 @@ final class NodeRounds {
             node.shared.withLock { $0.podsStopped += 1 }
         }
         let after = capture.status
-        if after.phase != before.phase || after.reason != before.reason {
-            let level: LogLevel = after.reason == nil ? .info : .warn
-            node.log.write(
-                level, .inpod, "pod \(capture.location.pod) is \(after.phase.rawValue)", now: Kernel.realtimeNow()
-            ) { line in
-                if let reason = after.reason { line.field("cause", string: reason) }
+        if after.phase != before.phase || after.reason != before.reason || after.degradation != before.degradation {
+            let reason = after.reason ?? after.degradation
+            let level: LogLevel = reason == nil ? .info : .warn
+            let state = after.reason == nil && after.degradation != nil ? "degraded" : after.phase.rawValue
+            node.log.write(level, .inpod, "pod \(capture.location.pod) is \(state)", now: Kernel.realtimeNow()) {
+                line in
+                if let reason { line.field("cause", string: reason) }
             }
         }
         if capture.isRemoved { pods[capture.location.pod] = nil }

@@ -87,6 +87,9 @@ extension PodSite: TunnelOwner {
     /// Somebody reached the pod outside a tunnel.
     func acceptPlaintext(_ socket: consuming Descriptor, _ peer: SocketAddress) {
         guard let destination = sockets.originalDestination(of: socket.number) else { return }
+        guard !sockets.canaries.takes(.inbound, from: peer, to: destination) else {
+            return Kernel.resetOnClose(socket.number)
+        }
         guard !worker.isDraining else {
             let record = ConnectionRecord(
                 direction: .inbound, acceptedAt: worker.loop.now, source: peer, destination: destination)

@@ -10,6 +10,9 @@ extension PodSite {
     func acceptOutbound(_ socket: consuming Descriptor, _ peer: SocketAddress) {
         let now = worker.loop.now
         guard let destination = sockets.originalDestination(of: socket.number) else { return }
+        guard !sockets.canaries.takes(.outbound, from: peer, to: destination) else {
+            return Kernel.resetOnClose(socket.number)
+        }
         guard !sockets.isUndirected(socket.number, from: peer, to: destination) else {
             return refuse(
                 socket, record(peer, destination, now),

@@ -6,10 +6,15 @@ package struct PodStatus: Codable, Sendable, Hashable {
         case pending
         /// Sockets are open and capture is in place.
         case captured
+        /// As ``captured``, but a test of its capture failed; ``PodStatus/reason`` says how.
+        case degraded
         /// Setting up failed; it is tried again.
         case failed
         /// Being taken out; its connections end.
         case draining
+
+        /// Whether capture is in place, well or badly.
+        package var isCaptured: Bool { self == .captured || self == .degraded }
     }
 
     package var namespace: String
@@ -29,6 +34,8 @@ package struct PodStatus: Codable, Sendable, Hashable {
     package var capture: String?
     /// Why in this way.
     package var captureReason: String?
+    /// The last test of its capture; nil when there was none, or from an older daemon.
+    package var canary: CanaryStatus?
     package var addresses: [String]
     package var identity: String
     package var connections: UInt64

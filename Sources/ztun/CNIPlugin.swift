@@ -100,7 +100,7 @@ struct CNIPlugin {
         guard let known, known.netns == pod.netns else {
             throw CNIFailure(code: .notEnrolled, message: "ztund does not have pod \(pod.description) of this sandbox")
         }
-        guard known.state == .captured else {
+        guard known.state.isCaptured else {
             throw CNIFailure(
                 code: .notEnrolled, message: "pod \(pod.description) is \(known.state.rawValue)", details: known.reason)
         }

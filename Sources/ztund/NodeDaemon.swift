@@ -57,6 +57,9 @@ struct RunCommand: ParsableCommand {
                 + "repeated.", valueName: "dir"))
     var discover: [String] = []
 
+    @Flag(help: "Do not test the capture of each pod after enrolment and after repairs.")
+    var noCanary = false
+
     @Flag(help: "Take over from the ztund that runs in the same run directory, without a refused connection.")
     var replace = false
 
@@ -107,6 +110,7 @@ struct RunCommand: ParsableCommand {
         options.capture = try capture.map {
             try ProgramFlags.parse($0, "--capture", "auto, bpf, nft or external") { CaptureMode(rawValue: $0) }
         }
+        options.canary = noCanary ? false : nil
         options.podCgroup = podCgroup
         options.probeCgroup = probeCgroup
         options.bpfDirectory = bpfDir
