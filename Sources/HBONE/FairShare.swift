@@ -24,7 +24,7 @@ package final class FairShare: EventHandler {
     var deferredCount = 0
 
     // Handshakes, looked after by the worker's HandshakeQueue.
-    var waitingHandshakes: [TunnelConnection] = []
+    var waitingHandshakes = HandshakeLine()
     var handshakeTurn: UInt64 = .max
 
     private var paused: [TunnelConnection] = []
@@ -61,7 +61,7 @@ package final class FairShare: EventHandler {
     package func close() {
         poll = nil
         paused = []
-        waitingHandshakes = []
+        waitingHandshakes = HandshakeLine()
     }
 
     // MARK: - Memory

@@ -1,4 +1,6 @@
 internal import EventLoop
+internal import HTTP2
+internal import MeshModel
 
 /// The handshakes of one worker, in turns between its pods.
 ///
@@ -10,6 +12,12 @@ final class HandshakeQueue: EventHandler {
     private var ring: [FairShare] = []
     private var turn: UInt64 = .max
     private var taken = 0
+    private var census: HandshakeCensus<TunnelConnection>
+
+    /// - Parameter limit: handshakes of strangers that may be under way at a time.
+    init(limit: Int) {
+        census = HandshakeCensus(limit: limit)
+    }
 
     /// Whether the connection may take a step now; if not, it is called when it may.
     func admits(_ connection: TunnelConnection) -> Bool {
@@ -27,6 +35,20 @@ final class HandshakeQueue: EventHandler {
         }
         return false
     }
+
+    /// A stranger's handshake gets its session now; returns the one to give up for it when that is one too many.
+    func began(_ connection: TunnelConnection) -> TunnelConnection? {
+        census.began(connection, from: HandshakeSource(connection.remote.ip))
+    }
+
+    /// The handshake is over, well or badly; those of clients are not counted.
+    func ended(_ connection: TunnelConnection) {
+        guard connection.role == .server else { return }
+        census.ended(connection, from: HandshakeSource(connection.remote.ip))
+    }
+
+    /// Handshakes of strangers that may be under way at a time.
+    var limit: Int { census.limit }
 
     private func hasRoom(_ now: UInt64) -> Bool {
         if turn != now {
@@ -52,22 +74,11 @@ final class HandshakeQueue: EventHandler {
                 blocked += 1
                 continue
             }
-            guard let connection = next(of: share) else { continue }
+            guard let connection = share.waitingHandshakes.popFirst() else { continue }
             if !share.waitingHandshakes.isEmpty { ring.append(share) }
             take(share, now)
             connection.continueHandshake()
         }
         if !ring.isEmpty { loop.mark(self) }
-    }
-
-    /// The next one of the pod that is still there.
-    private func next(of share: FairShare) -> TunnelConnection? {
-        while !share.waitingHandshakes.isEmpty {
-            // Short: a pod's storm is bounded by its listener's backlog, and a step costs far more than the move.
-            let connection = share.waitingHandshakes.removeFirst()
-            connection.awaitsHandshakeTurn = false
-            if connection.phase == .handshaking { return connection }
-        }
-        return nil
     }
 }

@@ -17,10 +17,13 @@ package final class TunnelBuffers {
     /// Bytes on their way between two plain sockets.
     package let relay = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
     /// The handshakes of the worker's connections.
-    let handshakes = HandshakeQueue()
+    let handshakes: HandshakeQueue
     private var common: FairShare?
 
-    package init() {}
+    /// - Parameter handshakes: handshakes of strangers that may be under way at a time.
+    package init(handshakes: Int = 1024) {
+        self.handshakes = HandshakeQueue(limit: handshakes)
+    }
 
     /// The share of connections that belong to nobody in particular: one for all of the worker.
     package func commonShare(_ loop: EventLoop) -> FairShare {

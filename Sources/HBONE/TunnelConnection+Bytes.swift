@@ -24,6 +24,7 @@ extension TunnelConnection {
     }
 
     private func readBatches() {
+        if phase == .handshaking, !hasSession { guard beginHandshake() else { return } }
         for _ in 0..<Self.batchesPerTurn {
             guard share.mayMove else { return deferInput() }
             guard !mustPause else { return pause() }
@@ -135,6 +136,7 @@ extension TunnelConnection {
                     isBeforeRequest: true))
         case .done:
             stepDeadline = nil
+            buffers.handshakes.ended(self)
             phase = .open
             http2 = HTTP2Engine(role, delegate: self, limits: limits, now: loop.now)
             schedulePing()

@@ -1,4 +1,5 @@
 internal import EventLoop
+internal import MeshModel
 
 extension TunnelConnection {
     private static let recordHeader = 5
@@ -6,20 +7,36 @@ extension TunnelConnection {
     /// RFC 8446 5.2: what a record may hold at most, with what protection adds.
     private static let longestRecord = 16_384 + 256
 
-    /// Makes the session once the client's first record is whole; false while it is not.
+    /// Begins the handshake once the client's first record is whole; false while it is not.
     ///
     /// A session and its buffers are some 50 KiB. A stranger who sends nothing, or a byte a second, gets none: what he has
     /// sent stays in the kernel, and he costs a descriptor until the deadline.
     func greet(_ readiness: Readiness) -> Bool {
         guard !readiness.isDisjoint(with: [.peerClosed, .hungUp, .failed]) || hasWholeRecord else { return false }
+        phase = .handshaking
+        return true
+    }
+
+    /// Server: makes the session when the first step of the handshake has its turn; false when there is none to be had.
+    ///
+    /// Strangers who begin and do not go on could fill the memory with sessions, so a worker has a limit of them
+    /// (``HandshakeCensus`` says who goes then).
+    func beginHandshake() -> Bool {
         do throws(TunnelFailure) {
             try makeSession()
         } catch {
             fail(error)
             return false
         }
-        phase = .handshaking
-        return true
+        if let other = buffers.handshakes.began(self) {
+            other.fail(
+                TunnelFailure(
+                    .overLimit,
+                    "\(buffers.handshakes.limit) TLS handshakes are under way on this worker, and this was the oldest of "
+                        + "the address that had begun most of them (\(other.remote))",
+                    isBeforeRequest: true))
+        }
+        return phase == .handshaking
     }
 
     /// Whether the first record has come, as far as its header says. What is no handshake record is let through at once: the

@@ -107,6 +107,9 @@ package final class TunnelConnection: EventHandler {
     /// The key exchange of the handshake, `X25519MLKEM768` for instance; empty before it is done.
     package var keyExchange: String { session?.keyExchange ?? "" }
 
+    /// False for a server before the first step of its handshake.
+    var hasSession: Bool { session != nil }
+
     func makeSession() throws(TunnelFailure) {
         guard let prospect else { return }
         do {
@@ -285,6 +288,7 @@ package final class TunnelConnection: EventHandler {
     func fail(_ failure: TunnelFailure?) {
         guard phase != .closed else { return }
         let wasOpen = phase == .open
+        if phase == .handshaking { buffers.handshakes.ended(self) }
         phase = .closed
         isClosedToNewStreams = true
         stepDeadline = nil

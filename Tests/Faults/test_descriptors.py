@@ -198,3 +198,56 @@ def test_row_40_slow_handshakes(harmless):
 def test_row_40_two_thousand_slow_handshakes(harmless):
     with harmless.probe():
         slow_handshakes(harmless, 2000)
+
+
+def client_hello():
+    """A correct ClientHello, as Python's TLS makes it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    outgoing = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
+    return outgoing.read()
+
+
+def half_finished_handshakes(mesh, count):
+    """A whole hello each, and then nothing: sessions are bounded by worker, and a peer from elsewhere is served meanwhile."""
+    world, hello = mesh.world, client_hello()
+    refused = mesh.two.metric("ztun_refusals_total", reason="over_limit", direction="inbound")
+    with mesh.probe(seconds=60) as probe:
+        connections = open_many(world.outsider, world.server.ipv4, 15008, count)
+        try:
+            for connection in connections:
+                with contextlib.suppress(OSError):
+                    connection.settimeout(20)
+                    connection.send(hello)
+            wait_for(
+                lambda: mesh.two.metric("ztun_refusals_total", reason="over_limit", direction="inbound") > refused,
+                "handshakes are given up", 60)
+            lines = mesh.two.lines("handshakes are under way")
+            assert lines and all(world.outsider.ipv4 in line for line in lines), lines
+            assert world.client.curl(f"http://{world.server.ipv4}:8080/").returncode == 0, "a peer of another address"
+            with mesh.stranger(seconds=60) as peer:
+                assert peer.connect(f"{world.server.ipv4}:7000")[0] == 200, "and even one of the flood's own address"
+            held = mesh.two.memory_kib()
+        finally:
+            for connection in connections:
+                connection.close()
+    assert probe.times
+    return held
+
+
+def test_row_40_half_finished_handshakes_are_bounded(mesh):
+    standing = Standing(mesh.two)
+    half_finished_handshakes(mesh, 2400)
+    standing.back(growth_kib=160 * 1024)
+
+
+@pytest.mark.slow
+def test_row_40_ten_thousand_handshakes_that_stop_half_way(mesh):
+    standing = Standing(mesh.two)
+    before = mesh.two.memory_kib()
+    held = half_finished_handshakes(mesh, 10_000)
+    assert held - before < 200 * 1024, f"{held - before} KiB for 10,000 strangers"
+    standing.back(growth_kib=200 * 1024)
