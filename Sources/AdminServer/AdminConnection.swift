@@ -5,7 +5,7 @@ internal import HTTP1
 ///
 /// Bounded in time and space: 16 KiB of request, ten seconds for a request to come and for an answer to be taken.
 final class AdminConnection: EventHandler, HTTP1RequestDelegate {
-    private enum State { case reading, answering, writing, lingering, closed }
+    private enum State { case reading, answering, writing, streaming, lingering, closed }
 
     /// Most bytes of a request's head, and of its body.
     static let requestLimit = 16 * 1024
@@ -31,6 +31,7 @@ final class AdminConnection: EventHandler, HTTP1RequestDelegate {
     private var keepAlive = true
     private var mayRead = true
     private var discarded = 0
+    private var isStreamEnding = false
     private lazy var parser = HTTP1RequestParser(
         delegate: self, limits: HTTP1Limits(headBytes: Self.requestLimit))
     private lazy var deadline = Deadline(owner: self, kind: 0)
@@ -59,6 +60,10 @@ final class AdminConnection: EventHandler, HTTP1RequestDelegate {
         if readiness.contains(.failed) { return close() }
         if readiness.contains(.readable) || readiness.contains(.peerClosed) { mayRead = true }
         if state == .writing, readiness.contains(.writable) { return write() }
+        if state == .streaming {
+            if readiness.contains(.hungUp) { return close() }
+            if readiness.contains(.writable) { writeStream() }
+        }
         advance()
     }
 
@@ -80,7 +85,7 @@ final class AdminConnection: EventHandler, HTTP1RequestDelegate {
 
     /// Reads and parses until there is a request to answer or nothing more to read.
     private func advance() {
-        while state == .reading || state == .lingering {
+        while state == .reading || state == .lingering || state == .streaming {
             if state == .reading, !input.isEmpty {
                 let count = input.withUnsafeBytes { bytes in
                     bytes.baseAddress.map { parser.receive($0, count: bytes.count) } ?? 0
@@ -102,7 +107,7 @@ final class AdminConnection: EventHandler, HTTP1RequestDelegate {
             return count
         }
         if count > 0 {
-            discarded += state == .lingering ? count : 0
+            discarded += state == .reading ? 0 : count
             if discarded > 16 * Self.requestLimit { close() }
         } else if count == 0 {
             close()
@@ -162,20 +167,76 @@ final class AdminConnection: EventHandler, HTTP1RequestDelegate {
 
     override func flush() {
         if state == .writing { write() }
+        if state == .streaming || isStreamEnding { writeStream() }
     }
 
-    private func write() {
+    // MARK: - Streaming
+
+    /// Begins an answer without an end of its own: lines, until ``endStream()`` or until the peer goes.
+    ///
+    /// - Parameter since: how far back the lines may go, told in a header field.
+    func beginStream(since: String) {
+        guard state == .reading || state == .answering else { return }
+        state = .streaming
+        keepAlive = false
+        // A reader may wait for hours, and may not read for hours: it holds one buffer.
+        deadline.cancel()
+        output = AdminResponse.streamHead(since: since)
+        written = 0
+        server.loop.mark(self)
+    }
+
+    /// Whether everything sent so far was taken.
+    var hasRoom: Bool { state != .streaming || written == output.count }
+
+    /// Sends more of the stream; for when there is room.
+    func send(_ bytes: [UInt8]) {
+        guard state == .streaming, !bytes.isEmpty else { return }
+        if written == output.count {
+            output = bytes
+            written = 0
+        } else {
+            output += bytes
+        }
+        server.loop.mark(self)
+    }
+
+    /// The stream is over once what was sent is taken.
+    func endStream() {
+        isStreamEnding = true
+        server.loop.mark(self)
+    }
+
+    private func writeStream() {
+        guard state == .streaming, pushOutput() else { return }
+        guard isStreamEnding else { return }
+        isStreamEnding = false
+        finishWriting()
+    }
+
+    /// Writes until nothing is left; false when the socket is full or gone.
+    private func pushOutput() -> Bool {
         while written < output.count {
             let count = output.withUnsafeBytes { bytes in
                 bytes.baseAddress.map { Kernel.write(descriptor.number, $0 + written, bytes.count - written) } ?? 0
             }
             guard count >= 0 else {
                 if SystemError("write", Int32(-count)).name != "EAGAIN" { close() }
-                return
+                return false
             }
             written += count
         }
         output = []
+        written = 0
+        return true
+    }
+
+    private func write() {
+        guard pushOutput() else { return }
+        finishWriting()
+    }
+
+    private func finishWriting() {
         body = []
         if keepAlive {
             parser.startNext()

@@ -51,6 +51,11 @@ extension AdminLoop {
 
     /// Asks all workers and calls `finish` once, on this thread.
     private func inspect(_ question: WorkerQuestion, _ finish: @escaping (Inspection) -> Void) {
+        inspect({ _ in question }, finish)
+    }
+
+    /// The same with a question for each worker.
+    func inspect(_ question: (Int) -> WorkerQuestion, _ finish: @escaping (Inspection) -> Void) {
         let identifier = nextInspection
         nextInspection += 1
         let inspection = Inspection(identifier, workers: source.workerCount, server: self, finish: finish)
@@ -59,10 +64,22 @@ extension AdminLoop {
         inspection.start()
         let mailbox = self.mailbox
         for worker in 0..<source.workerCount {
-            source.ask(worker: worker, question) { answer in
+            source.ask(worker: worker, question(worker)) { answer in
                 mailbox.post(.inspected(identifier, worker: worker, answer))
             }
         }
+    }
+
+    /// Begins to write flows to a connection.
+    func stream(_ query: FlowQuery, to connection: AdminConnection) {
+        let stream = FlowStream(query, for: connection, server: self)
+        streams[ObjectIdentifier(stream)] = stream
+        stream.start()
+    }
+
+    func forget(stream: FlowStream) {
+        stream.cancel()
+        streams[ObjectIdentifier(stream)] = nil
     }
 
     func forget(inspection identifier: UInt64) {

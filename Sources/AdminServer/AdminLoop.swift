@@ -23,6 +23,7 @@ final class AdminLoop: EventHandler {
     let compositions = Lock(0)
     var inspections: [UInt64: Inspection] = [:]
     var nextInspection: UInt64 = 0
+    var streams: [ObjectIdentifier: FlowStream] = [:]
     private lazy var roundDeadline = Deadline(owner: self, kind: 0)
 
     init(source: any AdminSource, log: Log, mailbox: Mailbox<AdminMessage>) throws(SystemError) {
@@ -86,6 +87,12 @@ final class AdminLoop: EventHandler {
         do throws(SystemError) { try connection.start() } catch { connections[connection.identifier] = nil }
     }
 
+    /// The connection while it has the request of that number.
+    func connection(_ identifier: UInt64, serial: UInt64) -> AdminConnection? {
+        guard let connection = connections[identifier], connection.serial == serial else { return nil }
+        return connection
+    }
+
     func forget(_ connection: AdminConnection) {
         connections[connection.identifier] = nil
     }
@@ -107,6 +114,7 @@ final class AdminLoop: EventHandler {
         case .configDump:
             dumpConfiguration(replying(to: connection))
         case .list(let query): list(query, replying(to: connection))
+        case .flows(let query): stream(query, to: connection)
         case .why: explain(connection.body, replying(to: connection))
         case .status: ask(.status, for: connection)
         case .metrics(let openMetrics): ask(.metrics(openMetrics: openMetrics), for: connection)

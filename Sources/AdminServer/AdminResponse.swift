@@ -25,6 +25,18 @@ struct AdminResponse: Equatable, Sendable {
         AdminResponse(status: status, contentType: "application/json", body: body)
     }
 
+    /// The head of an answer that ends with its connection.
+    static func streamHead(since: String) -> [UInt8] {
+        let writer = HTTP1MessageWriter()
+        writer.writeStatusLine(200)
+        writer.writeField("content-type", "application/x-ndjson")
+        writer.writeField("x-ztun-since", since)
+        writer.writeField("cache-control", "no-store")
+        writer.writeField("connection", "close")
+        writer.endHead()
+        return writer.withBytes { Array($0) }
+    }
+
     /// Head and body as they go out.
     func bytes(keepAlive: Bool) -> [UInt8] {
         let writer = HTTP1MessageWriter()

@@ -10,6 +10,7 @@ enum AdminRoute: Equatable, Sendable {
     case status
     case list(ListQuery)
     case why
+    case flows(FlowQuery)
     case addPod
     case removePod
     /// Nothing of ours: the answer is ready.
@@ -39,6 +40,7 @@ extension AdminRoute {
         case (.readiness, "/healthz/ready"): known["GET"] = .readiness
         case (.control, "/status"): known["GET"] = .status
         case (.control, "/why"): known["POST"] = .why
+        case (.control, "/flows"): known["GET"] = .flows(FlowQuery(query))
         case (.control, "/pods"):
             known["POST"] = .addPod
             known["DELETE"] = .removePod

@@ -30,6 +30,8 @@ final class Inspection: EventHandler {
 
     func take(_ answer: WorkerAnswer, of worker: Int) {
         guard missing.remove(worker) != nil else { return }
+        var answer = answer
+        answer.worker = worker
         answers.append(answer)
         if missing.isEmpty { end() }
     }

@@ -60,6 +60,29 @@ indirect enum JSONValue: Equatable, Sendable {
         }
     }
 
+    /// Appends the document on one line.
+    func writeLine(into bytes: inout [UInt8]) {
+        switch self {
+        case .string, .number, .boolean: write(into: &bytes)
+        case .array(let values):
+            bytes.append(UInt8(ascii: "["))
+            for (index, value) in values.enumerated() {
+                if index > 0 { bytes.append(UInt8(ascii: ",")) }
+                value.writeLine(into: &bytes)
+            }
+            bytes.append(UInt8(ascii: "]"))
+        case .object(let members):
+            bytes.append(UInt8(ascii: "{"))
+            for (index, member) in members.enumerated() {
+                if index > 0 { bytes.append(UInt8(ascii: ",")) }
+                bytes.append(jsonString: member.name, longest: .max)
+                bytes.append(UInt8(ascii: ":"))
+                member.value.writeLine(into: &bytes)
+            }
+            bytes.append(UInt8(ascii: "}"))
+        }
+    }
+
     private static func write<Item>(
         _ items: [Item], _ open: String, _ close: String, into bytes: inout [UInt8], _ depth: Int,
         _ writeItem: (Item, inout [UInt8]) -> Void

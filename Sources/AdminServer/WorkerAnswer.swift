@@ -24,5 +24,10 @@ package struct WorkerAnswer: Sendable {
     /// Turns of its event loop since the start; nil when they are not counted.
     package var turns: UInt64?
 
+    /// Its place among the workers; filled in by who asked.
+    package internal(set) var worker = 0
+    /// Where flows were asked for; the other figures are left out then.
+    package var flows: FlowAnswer?
+
     package init() {}
 }

@@ -7,6 +7,9 @@ package struct WorkerQuestion: Sendable, Hashable {
     /// Only connections of this pod (`namespace/name`); nil for all.
     package var pod: String?
 
+    /// Only flows, and none of the rest.
+    package var flows: FlowQuestion?
+
     package init(refusals: Int = 100, connections: Int = 0, pod: String? = nil) {
         self.refusals = refusals
         self.connections = connections

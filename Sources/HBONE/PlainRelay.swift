@@ -1,5 +1,6 @@
 package import EventLoop
 internal import MeshModel
+internal import Telemetry
 
 /// Joins two TCP sockets, both directions and both half-closes, with a connect of the second under way.
 ///
@@ -18,6 +19,7 @@ package final class PlainRelay {
         var backlog = Backlog()
         var charged = 0
         var bytesRead: UInt64 = 0
+        var firstReadAt: UInt64 = 0
 
         init(_ socket: consuming Descriptor) {
             fd = socket.number
@@ -162,6 +164,20 @@ package final class PlainRelay {
         return parts
     }
 
+    /// Whether the legs are to be looked at when it ends.
+    package var isObserved = false
+
+    /// The two legs as they are now: downstream is the `socket`.
+    package var legs: RelayLegs {
+        RelayLegs(
+            socket: downstream.descriptor == nil ? nil : Kernel.legFigures(downstream.fd),
+            other: upstream.descriptor == nil ? nil : Kernel.legFigures(upstream.fd))
+    }
+
+    /// When the first byte of each direction was there, monotonic nanoseconds; 0 for not yet.
+    package var firstFromSocket: UInt64 { downstream.firstReadAt }
+    package var firstToSocket: UInt64 { upstream.firstReadAt }
+
     /// Bytes so far: from downstream, to downstream.
     package var bytes: (fromSocket: UInt64, toSocket: UInt64) { (downstream.bytesRead, upstream.bytesRead) }
 
@@ -226,6 +242,7 @@ package final class PlainRelay {
                 source.sourceEnded = true
                 break
             }
+            if source.firstReadAt == 0 { source.firstReadAt = loop.now }
             source.bytesRead += UInt64(count)
             share.spend(count)
             if count < TunnelBuffers.size, !source.readsToTheEnd { source.isReadable = false }
@@ -271,9 +288,12 @@ package final class PlainRelay {
         guard let owner else { return }
         self.owner = nil
         let bytes = self.bytes
+        var outcome = RelayOutcome(bytesFromSocket: bytes.fromSocket, bytesToSocket: bytes.toSocket, failure: failure)
+        outcome.firstFromSocket = firstFromSocket
+        outcome.firstToSocket = firstToSocket
+        if isObserved { outcome.legs = legs }
         close(reset: failure != nil)
-        owner.relayEnded(
-            RelayOutcome(bytesFromSocket: bytes.fromSocket, bytesToSocket: bytes.toSocket, failure: failure))
+        owner.relayEnded(outcome)
     }
 
     private func close(reset: Bool) {

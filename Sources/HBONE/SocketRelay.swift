@@ -1,6 +1,7 @@
 package import EventLoop
 package import HTTP2
 internal import MeshModel
+package import Telemetry
 
 /// How a relay between an application's socket and its other side ended.
 package struct RelayOutcome: Sendable {
@@ -10,11 +11,38 @@ package struct RelayOutcome: Sendable {
     package var bytesToSocket: UInt64
     /// Nil after an orderly end.
     package var failure: TunnelFailure?
+    /// When the first byte from, and to, the application's socket was there: monotonic nanoseconds, 0 for never.
+    package var firstFromSocket: UInt64 = 0
+    package var firstToSocket: UInt64 = 0
+    /// The application's leg and the other, as they were at the end; nil when nobody observes.
+    package var legs: RelayLegs?
 
     package init(bytesFromSocket: UInt64, bytesToSocket: UInt64, failure: TunnelFailure?) {
         self.bytesFromSocket = bytesFromSocket
         self.bytesToSocket = bytesToSocket
         self.failure = failure
+    }
+}
+
+extension RelayOutcome {
+    /// The same outcome seen from the other socket.
+    package mutating func swapSides() {
+        swap(&bytesFromSocket, &bytesToSocket)
+        swap(&firstFromSocket, &firstToSocket)
+        legs = legs.map { RelayLegs(socket: $0.other, other: $0.socket) }
+    }
+}
+
+/// What the kernel has measured of the two sockets of a relay.
+package struct RelayLegs: Sendable {
+    /// The application's; of a plain relay, downstream.
+    package var socket: LegFigures?
+    /// The tunnel's, which all its streams share; of a plain relay, upstream.
+    package var other: LegFigures?
+
+    package init(socket: LegFigures?, other: LegFigures?) {
+        self.socket = socket
+        self.other = other
     }
 }
 
@@ -57,6 +85,20 @@ package final class SocketRelay: EventHandler, TunnelSink {
     private var failure: TunnelFailure?
     private let share: FairShare
     private var charged = 0
+    /// When the first byte of each direction was there, monotonic nanoseconds; 0 for not yet.
+    package private(set) var firstFromSocket: UInt64 = 0
+    package private(set) var firstToSocket: UInt64 = 0
+    /// Whether the legs are to be looked at when it ends.
+    package var isObserved = false
+    // Outlives the stream where the legs are to be looked at.
+    private var observedTunnel: TunnelConnection?
+
+    /// The two legs as they are now.
+    package var legs: RelayLegs {
+        RelayLegs(
+            socket: descriptor == nil ? nil : Kernel.legFigures(fd),
+            other: (stream?.connection ?? observedTunnel)?.figures)
+    }
 
     /// What it holds for a slow application, bytes.
     package var keptBytes: Int { charged }
@@ -93,6 +135,7 @@ package final class SocketRelay: EventHandler, TunnelSink {
     package func open(on connection: TunnelConnection, head: HeaderBlock) -> Bool {
         guard let stream = connection.open(head, sink: self) else { return false }
         self.stream = stream
+        if isObserved { observedTunnel = connection }
         isTunnelClosed = false
         armDeadline()
         return true
@@ -101,6 +144,7 @@ package final class SocketRelay: EventHandler, TunnelSink {
     /// Inbound: the stream to answer once the application has taken the connection.
     package func attach(_ stream: TunnelStream) {
         self.stream = stream
+        if isObserved { observedTunnel = stream.connection }
         stream.attach(self)
     }
 
@@ -191,6 +235,7 @@ package final class SocketRelay: EventHandler, TunnelSink {
     package func giveUp() {
         guard phase != .closed else { return }
         owner = nil
+        observedTunnel = nil
         close(reset: true)
     }
 
@@ -233,6 +278,7 @@ package final class SocketRelay: EventHandler, TunnelSink {
 
     package func tunnelFlush() {
         guard pendingCount > 0 else { return }
+        if firstToSocket == 0 { firstToSocket = loop.now }
         var total = 0
         for i in 0..<pendingCount { total += pending[i].count }
         var written = 0
@@ -292,6 +338,7 @@ package final class SocketRelay: EventHandler, TunnelSink {
         guard isReadable else { return .later }
         let count = Kernel.read(fd, buffer, capacity)
         if count > 0 {
+            if bytesIn == 0 { firstFromSocket = loop.now }
             bytesIn += UInt64(count)
             if count < capacity, !readsToTheEnd { isReadable = false }
             return .bytes(count)
@@ -381,8 +428,13 @@ package final class SocketRelay: EventHandler, TunnelSink {
         guard phase != .closed else { return }
         let owner = self.owner
         self.owner = nil
+        var outcome = RelayOutcome(bytesFromSocket: bytesIn, bytesToSocket: bytesOut, failure: failure)
+        outcome.firstFromSocket = firstFromSocket
+        outcome.firstToSocket = firstToSocket
+        if isObserved { outcome.legs = legs }
+        observedTunnel = nil
         close(reset: reset)
-        owner?.relayEnded(RelayOutcome(bytesFromSocket: bytesIn, bytesToSocket: bytesOut, failure: failure))
+        owner?.relayEnded(outcome)
     }
 
     private func close(reset: Bool) {

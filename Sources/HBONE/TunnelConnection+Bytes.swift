@@ -3,6 +3,7 @@ internal import Glibc
 internal import HTTP2
 internal import MeshModel
 internal import TLS
+internal import Telemetry
 
 extension TunnelConnection {
     /// Batches one readiness may take before other connections of the worker get their turn.
@@ -137,6 +138,7 @@ extension TunnelConnection {
         case .done:
             stepDeadline = nil
             buffers.handshakes.ended(self)
+            if role == .client { milestones.secured = Kernel.monotonicNow() }
             phase = .open
             http2 = HTTP2Engine(role, delegate: self, limits: limits, now: loop.now)
             schedulePing()

@@ -2,6 +2,7 @@ package import EventLoop
 package import HTTP2
 package import MeshModel
 package import TLS
+package import Telemetry
 
 /// One HBONE connection, TCP + TLS + HTTP/2, on one worker: bytes between the socket and its streams.
 ///
@@ -33,6 +34,8 @@ package final class TunnelConnection: EventHandler {
     package let remote: SocketAddress
     /// Our address as the socket has it; for a server, the pod's address the peer dialled.
     package let local: SocketAddress
+    /// Client: when it was dialled, connected and secured.
+    package internal(set) var milestones = TunnelMilestones()
     // Streams, as a list through them.
     unowned(unsafe) var firstStream: TunnelStream?
     package internal(set) var streamCount = 0
@@ -85,6 +88,7 @@ package final class TunnelConnection: EventHandler {
         self.local = local
         self.remote = remote
         self.owner = owner
+        if role == .client { milestones.dialled = loop.now }
         fd = socket.number
         phase = isConnected ? (role == .server ? .greeting : .handshaking) : .connecting
         prospect = (context, expectation)
@@ -104,6 +108,8 @@ package final class TunnelConnection: EventHandler {
 
     /// The verified identity at the other end; nil before the handshake is done.
     package var peer: VerifiedPeer? { session?.peer }
+    /// What the kernel has measured of it; nil once it is closed.
+    package var figures: LegFigures? { descriptor == nil ? nil : Kernel.legFigures(fd) }
     /// The key exchange of the handshake, `X25519MLKEM768` for instance; empty before it is done.
     package var keyExchange: String { session?.keyExchange ?? "" }
 
@@ -228,6 +234,7 @@ package final class TunnelConnection: EventHandler {
             return false
         }
         phase = .handshaking
+        milestones.connected = Kernel.monotonicNow()
         stepDeadline?.arm(loop.deadlines(seconds: Self.stepLimit), now: loop.now)
         advanceHandshake()
         return phase != .closed

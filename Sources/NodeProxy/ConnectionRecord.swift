@@ -21,6 +21,14 @@ struct ConnectionRecord {
     /// What the peers say of themselves, for telemetry only, where the state does not know them.
     var sourceBaggage: Baggage?
     var destinationBaggage: Baggage?
+    /// What was asked for, for who observes: an address outbound.
+    let dialled: SocketAddress
+    /// The application's port, where it is known.
+    var port: UInt16
+    var transport = FlowRecord.Transport.tcp
+    var waypoint: Workload?
+    /// Where its time goes; stands still unless somebody observes.
+    var timing = FlowTiming()
     /// What the metrics have of it so far.
     var countedFromSocket: UInt64 = 0
     var countedToSocket: UInt64 = 0
@@ -30,6 +38,8 @@ struct ConnectionRecord {
         self.acceptedAt = acceptedAt
         self.source = source
         self.destination = destination
+        dialled = destination
+        port = destination.port
     }
 
     var labels: TrafficLabels {

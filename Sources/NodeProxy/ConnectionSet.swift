@@ -1,6 +1,7 @@
 internal import AdminServer
 internal import HBONE
 internal import MeshModel
+internal import Telemetry
 
 /// An application connection that can be cut: element of a ``ConnectionSet``.
 class SiteConnection {
@@ -23,6 +24,9 @@ class SiteConnection {
 
     /// What `ztun connections` shows of it; nil when there is nothing to show. Bytes are those last counted.
     func live(now: UInt64) -> LiveConnection? { nil }
+
+    /// What `ztun observe --open` shows of it; nil when there is nothing to show.
+    func flow(now: UInt64, wall: UInt64) -> FlowRecord? { nil }
 }
 
 /// The live connections of a site, with constant-time insertion and removal.

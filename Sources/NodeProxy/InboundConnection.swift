@@ -85,9 +85,12 @@ final class InboundConnection: SiteConnection, RelayOwner {
         let worker = site.worker
         var record = record(site, connection, head)
         let authority = head.first(":authority") ?? []
+        record.timing = worker.timing(acceptedAt: record.acceptedAt, socket: -1)
+        record.port = 0
 
         func refuse(_ status: Int, _ failure: TunnelFailure, policy: String? = nil, text: StaticString = "") {
             record.policy = policy ?? ""
+            if record.timing.isRunning { record.timing.pass(.decision, at: Kernel.monotonicNow()) }
             worker.opened(&record)
             stream.respond(
                 TunnelHeaders.refused(status: status, reason: failure.reason, policy: policy), end: true, text: text)
@@ -115,6 +118,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
         case .refused(let status, let refusal):
             refuse(status, TunnelFailure(refusal.reason, refusal.detail))
         case .forward(let target):
+            record.port = target.destination.port
             record.service =
                 target.service.flatMap { worker.snapshot.service($0) }
                 ?? ForwardedHost.service(head, endpoint: workload, in: worker.snapshot)
@@ -140,6 +144,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
 
     private func dial(_ authorized: Authorized, for stream: TunnelStream, from peer: SocketAddress) {
         self.stream = stream
+        if record.timing.isRunning { record.timing.pass(.decision, at: Kernel.monotonicNow()) }
         site.connections.insert(self)
         do throws(SystemError) {
             let socket = try site.dialApplication(authorized, from: peer)
@@ -147,6 +152,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
             let relay = try SocketRelay(
                 socket: socket, isConnected: false, loop: site.worker.loop, share: site.share, owner: self)
             self.relay = relay
+            relay.isObserved = record.timing.isRunning
             relay.attach(stream)
         } catch {
             relayRefused(TunnelFailure(.connectFailed, "connection failed: \(error)"))
@@ -161,6 +167,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
         let worker = site.worker
         var record = ConnectionRecord(
             direction: .inbound, acceptedAt: worker.loop.now, source: peer, destination: destination)
+        record.timing = worker.timing(acceptedAt: record.acceptedAt, socket: socket.number)
         record.sourceWorkload = worker.snapshot.workload(
             at: NetworkAddress(network: site.workload?.fields.network ?? worker.settings.network, ip: peer.ip))
         record.destinationWorkload = site.workload
@@ -180,6 +187,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
         worker.opened(&record)
         let authorization = Authorizer.authorize(request, in: worker.snapshot)
         worker.logDecision(authorization, record)
+        if record.timing.isRunning { record.timing.pass(.decision, at: Kernel.monotonicNow()) }
         switch authorization {
         case .refused(let refusal):
             record.policy = refusal.policy ?? ""
@@ -200,6 +208,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
             plain = try PlainRelay(
                 downstream: socket, upstream: upstream, loop: site.worker.loop, buffers: site.worker.buffers,
                 share: site.share, owner: self)
+            plain?.isObserved = record.timing.isRunning
         } catch {
             end(nil, TunnelFailure(.connectFailed, "connection failed: \(error)"))
         }
@@ -229,10 +238,21 @@ final class InboundConnection: SiteConnection, RelayOwner {
         return live
     }
 
+    override func flow(now: UInt64, wall: UInt64) -> FlowRecord? {
+        var flow = record.flow(now: now, wall: wall)
+        if let relay {
+            record.add(RelayFigures(relay), to: &flow)
+        } else if let plain {
+            record.add(RelayFigures(plain, isInbound: true), to: &flow)
+        }
+        return flow
+    }
+
     // MARK: - RelayOwner
 
     func relayOpened(head: HeaderBlock?) {
         stream = nil
+        if record.timing.isRunning { record.timing.pass(.connect, at: Kernel.monotonicNow()) }
         if relay != nil, case .proxyProtocol(let destination) = request.target.preface {
             let header = ProxyHeader.version2(
                 source: record.source, destination: destination, identity: record.sourceIdentity)
@@ -252,6 +272,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
     func relayRefused(_ failure: TunnelFailure) {
         let stream = self.stream
         self.stream = nil
+        if record.timing.isRunning { record.timing.pass(.connect, at: Kernel.monotonicNow()) }
         stream?.respond(TunnelHeaders.refused(status: 503, reason: failure.reason), end: true)
         end(nil, failure)
     }
@@ -260,7 +281,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
         var outcome = outcome
         if plain != nil {
             // A plain relay counts from its downstream, which here is the client and not the application.
-            swap(&outcome.bytesFromSocket, &outcome.bytesToSocket)
+            outcome.swapSides()
         }
         end(outcome, outcome.failure)
     }

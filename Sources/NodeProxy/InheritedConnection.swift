@@ -116,13 +116,19 @@ final class InheritedConnection: SiteConnection, RelayOwner {
         return live
     }
 
+    override func flow(now: UInt64, wall: UInt64) -> FlowRecord? {
+        var flow = record.flow(now: now, wall: wall)
+        if let plain { record.add(RelayFigures(plain, isInbound: request != nil), to: &flow) }
+        return flow
+    }
+
     func relayOpened(head: HeaderBlock?) {}
     func relayRefused(_ failure: TunnelFailure) { end(nil, failure) }
 
     func relayEnded(_ outcome: RelayOutcome) {
         var outcome = outcome
         // A plain relay counts from its downstream, which here is the client and not the application.
-        if request != nil { swap(&outcome.bytesFromSocket, &outcome.bytesToSocket) }
+        if request != nil { outcome.swapSides() }
         end(outcome, outcome.failure)
     }
 

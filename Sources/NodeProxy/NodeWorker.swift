@@ -23,6 +23,10 @@ final class NodeWorker {
     }
     var pods: [String: PodSite] = [:]
     var refusals = RefusalRing()
+    var flows = FlowRing()
+    /// Flows are recorded until then (monotonic nanoseconds), and have been since then (of 1970).
+    var observedUntil: UInt64 = 0
+    var observedSince: UInt64 = 0
     var repeats = RepeatGuard<String>()
     var random: RandomDraws
     var seriesCache: [SeriesKey: TrafficTable.SeriesIndex] = [:]
@@ -121,6 +125,11 @@ final class NodeWorker {
 
     private func answer(_ question: WorkerQuestion) -> WorkerAnswer {
         var answer = WorkerAnswer()
+        if let flows = question.flows {
+            answer.flows = self.answer(flows)
+            return answer
+        }
+        forgetFlows()
         for site in pods.values {
             site.countBytes()
             let counts = site.counts
@@ -173,6 +182,7 @@ final class NodeWorker {
             traffic.closed(series, flag: failure.map { ResponseFlag($0.reason) } ?? .none)
         }
         if let failure { remember(record, failure) }
+        if isObserving { observe(record, outcome, failure) }
         if log.isEnabled(.info, .access) || failure != nil {
             log.complete(record.access(outcome, failure: failure, now: loop.now), now: Kernel.realtimeNow())
         }
@@ -193,6 +203,12 @@ final class NodeWorker {
     /// A connection refused before it was counted.
     func refused(_ record: ConnectionRecord, _ failure: TunnelFailure) {
         remember(record, failure)
+        if isObserving {
+            var record = record
+            record.timing = timing(acceptedAt: record.acceptedAt, socket: -1)
+            record.timing.pass(.decision, at: Kernel.monotonicNow())
+            observe(record, nil, failure)
+        }
         log.failed(record.access(nil, failure: failure, now: loop.now), now: Kernel.realtimeNow())
     }
 

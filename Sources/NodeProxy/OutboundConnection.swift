@@ -26,6 +26,8 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
     private var attempts = 1
     private var repeats = 0
     private var isOver = false
+    /// What it waits for next, for who observes.
+    private var stage = FlowStage.pool
 
     private init(
         _ application: consuming Descriptor, site: PodSite, workload: Workload, destination: SocketAddress,
@@ -47,6 +49,7 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         let connection = OutboundConnection(
             socket, site: site, workload: workload, destination: destination, route: route, record: record)
         connection.describeRoute()
+        connection.startTiming()
         // Behind a gateway the labels are known when the other side has answered.
         if route.transport != .doubleHBONE { site.worker.opened(&connection.record) }
         site.connections.insert(connection)
@@ -84,6 +87,8 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         let peer = route.transport == .doubleHBONE ? nil : route.peer
         record.destinationWorkload = route.via == .waypoint ? peer : route.destination ?? peer
         record.isMutualTLS = route.transport != .tcp
+        record.transport = route.transport.flow
+        record.waypoint = route.via == .waypoint ? peer : nil
         if let nextHop = route.nextHopAddress { record.destination = nextHop }
         record.authority = route.authority?.description ?? ""
     }
@@ -95,15 +100,18 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         case (.hostname(let name, _, let prefersIPv4), _):
             site.worker.lookUp(name, prefersIPv4: prefersIPv4) { [self] result in
                 guard !isOver else { return }
+                stage = .decision
+                pass()
                 switch result {
                 case .success(let address):
                     route = route.resolved(to: address)
                     proceed()
                 case .failure(let failure):
-                    relayRefused(failure)
+                    refused(failure)
                 }
             }
         case (.address(let nextHop), .tcp):
+            stage = .connect
             startPlain(to: nextHop)
         case (.address, .hbone), (.address, .doubleHBONE):
             startTunnel()
@@ -137,6 +145,7 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
             plain = try PlainRelay(
                 downstream: socket, upstream: upstream, loop: site.worker.loop, buffers: site.worker.buffers,
                 share: site.share, owner: self)
+            plain?.isObserved = record.timing.isRunning
         } catch {
             end(nil, TunnelFailure(.connectFailed, "connection failed: \(error)"))
         }
@@ -150,6 +159,7 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
             do throws(SystemError) {
                 relay = try SocketRelay(
                     socket: socket, isConnected: true, loop: site.worker.loop, share: site.share, owner: self)
+                relay?.isObserved = record.timing.isRunning
             } catch {
                 return end(nil, TunnelFailure(.overLimit, "\(error)"))
             }
@@ -182,6 +192,10 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
     func tunnelAvailable(_ connection: TunnelConnection) {
         guard !isOver, let relay, route.authority != nil else { return }
         record.destinationIdentity = connection.peer?.identity
+        if record.timing.isRunning {
+            record.timing.passTunnel(connection.milestones, at: Kernel.monotonicNow())
+            stage = .answer
+        }
         var head = request()
         if gateway != nil {
             gateway = nil
@@ -192,7 +206,9 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
 
     func tunnelUnavailable(_ failure: TunnelFailure) {
         gateway = nil
-        relayRefused(failure)
+        stage = FlowStage(ofFailedDial: failure.reason)
+        pass()
+        refused(failure)
     }
 
     override func handOver() -> InheritedRelay? {
@@ -216,9 +232,31 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         return live
     }
 
+    override func flow(now: UInt64, wall: UInt64) -> FlowRecord? {
+        var flow = record.flow(now: now, wall: wall)
+        if let relay {
+            record.add(RelayFigures(relay), to: &flow)
+        } else if let plain {
+            record.add(RelayFigures(plain, isInbound: false), to: &flow)
+        }
+        return flow
+    }
+
+    private func startTiming() {
+        guard site.worker.isObserving, let number = application?.number else { return }
+        record.timing = site.worker.timing(acceptedAt: record.acceptedAt, socket: number)
+        record.timing.pass(.decision, at: Kernel.monotonicNow())
+    }
+
+    /// The time since the last milestone belongs to what was waited for.
+    private func pass() {
+        if record.timing.isRunning { record.timing.pass(stage, at: Kernel.monotonicNow()) }
+    }
+
     // MARK: - RelayOwner
 
     func relayOpened(head: HeaderBlock?) {
+        pass()
         if let peer = route.peer { site.worker.setAside.succeeded(peer.fields.uid, destination: destination) }
         guard record.series == nil else { return }
         record.destinationBaggage = head.flatMap { Baggage($0) }
@@ -226,6 +264,11 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
     }
 
     func relayRefused(_ failure: TunnelFailure) {
+        pass()
+        refused(failure)
+    }
+
+    private func refused(_ failure: TunnelFailure) {
         guard !isOver else { return }
         if failure.isUnprocessed, repeats < 2, plain == nil {
             repeats += 1

@@ -181,6 +181,57 @@ struct Exchange {
         }
     }
 
+    /// Sends the request and reads the head of an answer that comes bit by bit; the socket is the caller's from then on.
+    mutating func openStream() throws(Failure) -> (socket: Int32, lines: [Substring], rest: [UInt8]) {
+        let end = Self.now() + Int64(Self.patience) * 1000
+        while outcome == nil {
+            if !isConnected { connectSocket() }
+            if isConnected, outcome == nil { sendRequest() }
+            if isConnected, outcome == nil {
+                if let head = readHead() { return head }
+            }
+            let left = end - Self.now()
+            guard left > 0 else { break }
+            var waiting = [interest].compactMap(\.self)
+            _ = poll(&waiting, nfds_t(waiting.count), Int32(waiting.isEmpty ? min(left, 20) : left))
+        }
+        expire(seconds: Self.patience)
+        close()
+        if case .failed(let failure) = outcome { throw failure }
+        _ = try documentBody()
+        throw misunderstood("stream")
+    }
+
+    /// The head of a good answer; nil while it is not whole. Another answer is read to its end.
+    private mutating func readHead() -> (socket: Int32, lines: [Substring], rest: [UInt8])? {
+        var buffer = [UInt8](repeating: 0, count: 16384)
+        while outcome == nil, !answer.starts(with: Array("HTTP/1.1 200 ".utf8)) || Self.headEnd(answer) == nil {
+            let isOther = answer.count >= 12 && !answer.starts(with: Array("HTTP/1.1 200".utf8))
+            if isOther {
+                examine(atEnd: false)
+                guard outcome == nil else { return nil }
+                readAnswer()
+                return nil
+            }
+            let count = read(socket, &buffer, buffer.count)
+            if count > 0 {
+                answer += buffer.prefix(count)
+                if answer.count > 1 << 17 { garbled("its header does not end") }
+            } else if count == 0 {
+                garbled("the connection ended before the answer did")
+            } else if errno == EAGAIN {
+                return nil
+            } else if errno != EINTR {
+                garbled(String(cString: strerror(errno)))
+            }
+        }
+        guard outcome == nil, let end = Self.headEnd(answer) else { return nil }
+        let lines = String(decoding: answer[..<end], as: UTF8.self).split(separator: "\r\n")
+        let taken = socket
+        socket = -1
+        return (taken, lines, Array(answer[(end + 4)...]))
+    }
+
     private static func headEnd(_ bytes: [UInt8]) -> Int? {
         guard bytes.count >= 4 else { return nil }
         return (0...min(bytes.count - 4, 16384)).first {

@@ -14,6 +14,7 @@ struct Ztun: ParsableCommand {
             What does that mean?      ztun reasons policy_not_allowed
             Is all well here?         ztun status
             Who talks to my pod?      ztun connections --pod app/web
+            Where does time go?       ztun observe -f --to app/web
 
             Completion: `ztun --generate-completion-script bash|zsh|fish`.
 
@@ -26,7 +27,8 @@ struct Ztun: ParsableCommand {
             """,
         version: ProductVersion.text,
         subcommands: [
-            StatusCommand.self, DenialsCommand.self, ConnectionsCommand.self, WorkloadsCommand.self,
+            StatusCommand.self, DenialsCommand.self, ConnectionsCommand.self, ObserveCommand.self,
+            WorkloadsCommand.self,
             ServicesCommand.self, PoliciesCommand.self, WhyCommand.self, LintCommand.self, NetworkPolicyCommand.self,
             PodCommand.self, CertsCommand.self, LogCommand.self,
             ReasonsCommand.self, NodeCommand.self, CNICommand.self,

@@ -42,6 +42,18 @@ int zt_peer_address(int fd, struct zt_address *address);
 int zt_original_destination(int fd, struct zt_address *address);
 int zt_socket_error(int fd);
 int zt_shutdown_write(int fd);
+// What TCP_INFO says of a connection.
+struct zt_tcp_figures {
+    uint32_t round_trip_us;
+    uint32_t round_trip_variance_us;
+    uint32_t shortest_round_trip_us;
+    uint32_t retransmits;
+    // Bytes per second.
+    uint64_t delivery_rate;
+    // Since data was last sent; where none was, since the connection stood.
+    uint32_t last_sent_ms;
+};
+int zt_tcp_figures(int fd, struct zt_tcp_figures *figures);
 
 int zt_set_nodelay(int fd);
 int zt_set_reuseport(int fd);
