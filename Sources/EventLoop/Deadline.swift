@@ -47,19 +47,29 @@ package final class DeadlineQueue {
         self.length = length
     }
 
-    /// When the oldest one expires; nil when none waits.
-    var nextDue: UInt64? { first?.due }
+    /// When the oldest one expires; `.max` when none waits.
+    private(set) var nextDue = UInt64.max
 
     fileprivate func append(_ deadline: Deadline) {
         deadline.previous = last
         deadline.next = nil
         deadline.queue = self
-        if let last { last.next = deadline } else { first = deadline }
+        if let last {
+            last.next = deadline
+        } else {
+            first = deadline
+            nextDue = deadline.due
+        }
         last = deadline
     }
 
     fileprivate func remove(_ deadline: Deadline) {
-        if let previous = deadline.previous { previous.next = deadline.next } else { first = deadline.next }
+        if let previous = deadline.previous {
+            previous.next = deadline.next
+        } else {
+            first = deadline.next
+            nextDue = deadline.next?.due ?? .max
+        }
         if let next = deadline.next { next.previous = deadline.previous } else { last = deadline.previous }
         deadline.previous = nil
         deadline.next = nil
@@ -68,7 +78,7 @@ package final class DeadlineQueue {
 
     /// Calls every owner whose time has come.
     func expire(now: UInt64) {
-        while let deadline = first, deadline.due <= now {
+        while nextDue <= now, let deadline = first {
             remove(deadline)
             let owner = deadline.owner
             owner.expired(deadline.kind)

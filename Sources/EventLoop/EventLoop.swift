@@ -13,6 +13,10 @@ package final class EventLoop {
     private var flushing: [Unmanaged<EventHandler>] = []
     private var removed: [Unmanaged<EventHandler>] = []
     private var queues: [DeadlineQueue] = []
+    /// The same queues, for the looks of every turn: no retain.
+    private var queueReferences: [Unmanaged<DeadlineQueue>] = []
+    /// Monotonic nanoseconds at the end of the last turn.
+    private var turnEnd: UInt64
     private var isStopped = false
     /// Monotonic nanoseconds at the start of this turn.
     package private(set) var now: UInt64
@@ -25,6 +29,7 @@ package final class EventLoop {
         epoll = Descriptor(owning: try SystemError.check("epoll_create1", zt_epoll_create()))
         events = .allocate(capacity: Int(Self.capacity))
         now = zt_monotonic_ns()
+        turnEnd = now
     }
 
     deinit {
@@ -81,6 +86,7 @@ package final class EventLoop {
         if let queue = queues.first(where: { $0.length == length }) { return queue }
         let queue = DeadlineQueue(length: length)
         queues.append(queue)
+        queueReferences.append(Unmanaged.passUnretained(queue))
         return queue
     }
 
@@ -118,22 +124,25 @@ package final class EventLoop {
                 }
             }
         }
-        for queue in queues { queue.expire(now: now) }
+        for queue in queueReferences { queue._withUnsafeGuaranteedRef { $0.expire(now: now) } }
         flushMarked()
         buryRemoved()
         turns &+= 1
-        let spent = zt_monotonic_ns() &- start
+        turnEnd = zt_monotonic_ns()
+        let spent = turnEnd &- start
         if spent > longestTurn { longestTurn = spent }
     }
 
     private func timeout() -> Int32 {
         if !marked.isEmpty { return 0 }
         var due = UInt64.max
-        for queue in queues { if let next = queue.nextDue, next < due { due = next } }
+        for queue in queueReferences {
+            let next = queue._withUnsafeGuaranteedRef { $0.nextDue }
+            if next < due { due = next }
+        }
         if due == .max { return -1 }
-        let current = zt_monotonic_ns()
-        if due <= current { return 0 }
-        return Int32(min((due - current) / 1_000_000 + 1, 60_000))
+        if due <= turnEnd { return 0 }
+        return Int32(min((due - turnEnd) / 1_000_000 + 1, 60_000))
     }
 
     /// A flush may mark others (a relay's end marks its tunnel); a second pass takes those, the rest waits a turn.

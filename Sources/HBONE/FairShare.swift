@@ -7,7 +7,8 @@ package import EventLoop
 /// longer than a quantum for each busy pod, whatever one of them has to send. With nobody else at work a turn follows at
 /// once and nothing is lost.
 package final class FairShare: EventHandler {
-    unowned(unsafe) let loop: EventLoop
+    private let loopReference: Unmanaged<EventLoop>
+    var loop: EventLoop { loopReference.takeUnretainedValue() }
     /// What its slow readers hold, on all workers.
     package let memory: MemoryAccount
     /// Told when something must be cut; not retained.
@@ -39,14 +40,15 @@ package final class FairShare: EventHandler {
     private static let shedInterval: UInt64 = 1_000_000_000
 
     package init(loop: EventLoop, memory: MemoryAccount) {
-        self.loop = loop
+        loopReference = Unmanaged.passUnretained(loop)
         self.memory = memory
     }
 
     /// Whether the pod may move bytes in this turn.
     var mayMove: Bool {
-        if turn != loop.turns {
-            turn = loop.turns
+        let now = loopReference._withUnsafeGuaranteedRef { $0.turns }
+        if turn != now {
+            turn = now
             credit = min(Self.quantum, credit &+ Self.quantum)
         }
         return credit > 0

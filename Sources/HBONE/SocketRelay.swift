@@ -68,7 +68,11 @@ package final class SocketRelay: EventHandler, TunnelSink {
     private let fd: Int32
     private var descriptor: Descriptor?
     private var phase: Phase
-    package private(set) var stream: TunnelStream?
+    package private(set) var stream: TunnelStream? {
+        didSet { if let stream { streamReference = Unmanaged.passUnretained(stream) } else { streamReference = nil } }
+    }
+    /// The same, for the calls of every batch: not retained.
+    private var streamReference: Unmanaged<TunnelStream>?
     private var owner: (any RelayOwner)?
     private var isReadable = false
     private var readsToTheEnd = false
@@ -181,7 +185,7 @@ package final class SocketRelay: EventHandler, TunnelSink {
                 let code = Kernel.pendingError(fd)
                 if code != 0 { return socketBroke(code) }
             }
-            if phase == .open, !sourceEnded { stream?.resume() }
+            if phase == .open, !sourceEnded { streamReference?._withUnsafeGuaranteedRef { $0.resume() } }
         }
         if readiness.contains(.writable), !backlog.isEmpty, phase == .open { writeBacklog() }
     }
@@ -249,6 +253,8 @@ package final class SocketRelay: EventHandler, TunnelSink {
 
     // MARK: - TunnelSink
 
+    package var relay: SocketRelay? { self }
+
     package func tunnelAnswered(status: Int, head: HeaderBlock) {
         guard phase == .waiting else { return }
         deadline = nil
@@ -297,7 +303,7 @@ package final class SocketRelay: EventHandler, TunnelSink {
             stream?.stalled()
         }
         pendingCount = 0
-        if written > 0 { stream?.consumed(written) }
+        if written > 0 { streamReference?._withUnsafeGuaranteedRef { $0.consumed(written) } }
     }
 
     private func writePending() -> Int {

@@ -26,6 +26,10 @@ extension TunnelConnection {
 
     private func readBatches() {
         if phase == .handshaking, !hasSession { guard beginHandshake() else { return } }
+        buffersReference._withUnsafeGuaranteedRef { readBatches($0) }
+    }
+
+    private func readBatches(_ buffers: TunnelBuffers) {
         for _ in 0..<Self.batchesPerTurn {
             guard share.mayMove else { return deferInput() }
             guard !mustPause else { return pause() }
@@ -36,14 +40,14 @@ extension TunnelConnection {
                 return ended(count)
             }
             share.spend(count)
-            take(count)
+            take(count, buffers)
             if phase == .closed { return }
             if count < TunnelBuffers.size, !readsToTheEnd {
                 hasMoreInput = false
                 return
             }
         }
-        loop.mark(self)
+        mark()
     }
 
     private func ended(_ result: Int) {
@@ -56,8 +60,9 @@ extension TunnelConnection {
                 isBeforeRequest: early))
     }
 
-    private func take(_ count: Int) {
+    private func take(_ count: Int, _ buffers: TunnelBuffers) {
         let channel = buffers.channel
+        let tls = self.tls
         channel.setInput(buffers.cipherIn, count: count)
         if phase == .handshaking {
             takeHandshakeStep()
@@ -69,13 +74,13 @@ extension TunnelConnection {
             state = tls.read(into: buffers.plainIn + filled, capacity: TunnelBuffers.plainInSize - filled)
             if state > 0 { filled += state }
             if filled > 0, state <= 0 || TunnelBuffers.plainInSize - filled < Self.largestRecord {
-                deliver(filled)
+                deliver(filled, buffers)
                 filled = 0
                 if phase == .closed { return }
             }
             if state <= 0 { break }
         }
-        if channel.outputCount > 0 { sendSealed(mayKeep: true) }
+        if channel.outputCount > 0 { sendSealed(channel, mayKeep: true) }
         if state == -1 {
             fail(streamCount == 0 ? nil : TunnelFailure(.reset, "tunnel closed by \(remote)"))
         } else if state == -2, let failure = tls.failure {
@@ -83,14 +88,14 @@ extension TunnelConnection {
         }
     }
 
-    private func deliver(_ count: Int) {
+    private func deliver(_ count: Int, _ buffers: TunnelBuffers) {
         guard let http2 else { return }
-        let isAlive = http2.receive(buffers.plainIn, count: count, now: loop.now)
+        let isAlive = http2.receive(buffers.plainIn, count: count, now: now)
         // Sinks borrowed ranges of plainIn: they write or copy them before it is filled again.
         for reference in touched {
             reference._withUnsafeGuaranteedRef { stream in
                 stream.isTouched = false
-                stream.sink?.tunnelFlush()
+                stream.flush()
             }
             reference.release()
         }
@@ -102,9 +107,9 @@ extension TunnelConnection {
             }
             return
         }
-        watchFrames()
+        watchFrames(http2)
         adaptWindows(http2)
-        if http2.wantsToProduce { loop.mark(self) }
+        if http2.wantsToProduce { mark() }
     }
 
     /// GOAWAY on a connection that is about to die.
@@ -142,8 +147,8 @@ extension TunnelConnection {
             phase = .open
             http2 = HTTP2Engine(role, delegate: self, limits: limits, now: loop.now)
             schedulePing()
-            watchFrames()
-            loop.mark(self)
+            watchFrames(nil)
+            mark()
             owner?.tunnelOpened(self)
         }
     }
@@ -153,6 +158,11 @@ extension TunnelConnection {
     /// Seals and sends what the streams have, 64 KiB at a time, until nothing is left or the socket is full.
     func writeOutput() {
         guard let http2 else { return }
+        buffersReference._withUnsafeGuaranteedRef { writeOutput(http2, $0) }
+    }
+
+    private func writeOutput(_ http2: HTTP2Engine, _ buffers: TunnelBuffers) {
+        let tls = self.tls
         var batches = 0
         while backlog.isEmpty {
             guard share.mayMove else { return waitForTurn() }
@@ -162,11 +172,11 @@ extension TunnelConnection {
             guard tls.write(buffers.plainOut, count: count) else {
                 return fail(TunnelFailure(.tlsFailed, tls.failure?.description ?? "TLS write"))
             }
-            sendSealed(mayKeep: true)
+            sendSealed(buffers.channel, mayKeep: true)
             if phase == .closed { return }
             batches += 1
             if batches == Self.batchesPerTurn {
-                loop.mark(self)
+                mark()
                 return
             }
         }
@@ -181,7 +191,10 @@ extension TunnelConnection {
 
     /// Writes the channel's output; what the socket does not take is kept, unless the connection is closing anyway.
     func sendSealed(mayKeep: Bool) {
-        let channel = buffers.channel
+        sendSealed(buffers.channel, mayKeep: mayKeep)
+    }
+
+    private func sendSealed(_ channel: TLSChannel, mayKeep: Bool) {
         let count = channel.outputCount
         guard count > 0 else { return }
         var sent = 0
@@ -212,7 +225,7 @@ extension TunnelConnection {
             backlog.drop(result)
         }
         settleBacklog()
-        loop.mark(self)
+        mark()
     }
 
     private func writeFailed(_ result: Int) {

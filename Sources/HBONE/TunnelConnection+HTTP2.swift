@@ -23,29 +23,30 @@ extension TunnelConnection: HTTP2Delegate {
 
     package func http2Data(_ context: UnsafeMutableRawPointer, bytes: UnsafeRawPointer, count: Int) {
         stream(context) { stream in
-            guard let sink = stream.sink else {
+            guard stream.sink != nil else {
                 http2?.consumed(stream.id, count: count)
                 return
             }
             if !stream.isTouched {
                 stream.isTouched = true
+                // Until the end of the batch, in which it may be closed.
                 touched.append(Unmanaged.passRetained(stream))
             }
-            sink.tunnelData(bytes, count)
+            stream.take(bytes, count)
         }
     }
 
     package func http2End(_ context: UnsafeMutableRawPointer) {
         stream(context) { stream in
             // Order matters to a sink: all data is written or kept before it hears of the end.
-            if stream.isTouched { stream.sink?.tunnelFlush() }
+            if stream.isTouched { stream.flush() }
             stream.sink?.tunnelEnded()
         }
     }
 
     package func http2Closed(_ context: UnsafeMutableRawPointer, code: UInt32) {
         stream(context) { stream in
-            if stream.isTouched { stream.sink?.tunnelFlush() }
+            if stream.isTouched { stream.flush() }
             // Whatever code it gives: without our answer there is no orderly end.
             if role == .server, stream.isUnheard { http2?.countEarlyReset() }
             close(stream, code: code, failure: nil)
@@ -55,7 +56,7 @@ extension TunnelConnection: HTTP2Delegate {
     package func http2Pull(
         _ context: UnsafeMutableRawPointer, into buffer: UnsafeMutableRawPointer, capacity: Int
     ) -> Pull {
-        stream(context) { $0.sink?.tunnelPull(into: buffer, capacity: capacity) ?? .later }
+        stream(context) { $0.pull(into: buffer, capacity: capacity) }
     }
 
     package func http2GoAway(lastStream: Int32, code: UInt32) {

@@ -22,7 +22,7 @@ extension TunnelConnection {
             isDeferred = true
             share.deferredCount += 1
         }
-        loop.mark(self)
+        mark()
     }
 
     func endDeferral() {
@@ -48,18 +48,20 @@ extension TunnelConnection {
     func resumeReading() {
         guard isPaused else { return }
         isPaused = false
-        loop.mark(self)
+        mark()
     }
 
     /// Announces small windows while the account is tight, and the usual ones again when it is not.
     ///
     /// The peer's streams all change by the difference (RFC 9113 6.9.2): credit that nobody has used yet is taken back.
     func adaptWindows(_ http2: HTTP2Engine) {
-        let fill = share.memory.fill
+        let memory = share.memory
+        guard hasSmallWindows || memory.held > 0 else { return }
+        let fill = memory.fill
         let wanted = hasSmallWindows ? fill >= MemoryAccount.relaxed : fill >= MemoryAccount.tight
-        guard wanted != hasSmallWindows, loop.now &- windowsChangedAt >= Self.windowInterval else { return }
+        guard wanted != hasSmallWindows, now &- windowsChangedAt >= Self.windowInterval else { return }
         hasSmallWindows = wanted
-        windowsChangedAt = loop.now
+        windowsChangedAt = now
         http2.setInitialWindow(wanted ? min(Self.smallWindow, limits.streamWindow) : limits.streamWindow)
     }
 

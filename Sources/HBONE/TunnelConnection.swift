@@ -13,8 +13,11 @@ package final class TunnelConnection: EventHandler {
     /// A server begins with `greeting`: no TLS session before the client's first record is whole.
     package enum Phase: Sendable { case connecting, greeting, handshaking, open, closed }
 
-    unowned(unsafe) let loop: EventLoop
-    unowned(unsafe) let buffers: TunnelBuffers
+    // Unmanaged, since they are used several times for every batch: a class reference read from a property is retained.
+    private let loopReference: Unmanaged<EventLoop>
+    let buffersReference: Unmanaged<TunnelBuffers>
+    var loop: EventLoop { loopReference.takeUnretainedValue() }
+    var buffers: TunnelBuffers { buffersReference.takeUnretainedValue() }
     package let role: HTTP2Engine.Role
     package let limits: HTTP2Limits
     let fd: Int32
@@ -80,9 +83,9 @@ package final class TunnelConnection: EventHandler {
         expectation: PeerExpectation, local: SocketAddress, remote: SocketAddress, loop: EventLoop,
         buffers: TunnelBuffers, limits: HTTP2Limits, share: FairShare? = nil, owner: any TunnelOwner
     ) throws(TunnelFailure) {
-        self.loop = loop
+        loopReference = Unmanaged.passUnretained(loop)
         self.share = share ?? buffers.commonShare(loop)
-        self.buffers = buffers
+        buffersReference = Unmanaged.passUnretained(buffers)
         self.role = role
         self.limits = limits
         self.local = local
@@ -103,7 +106,7 @@ package final class TunnelConnection: EventHandler {
         let deadline = Deadline(owner: self, kind: Limit.step.rawValue)
         deadline.arm(loop.deadlines(seconds: Self.stepLimit), now: loop.now)
         stepDeadline = deadline
-        if isConnected, role == .client { loop.mark(self) }
+        if isConnected, role == .client { mark() }
     }
 
     /// The verified identity at the other end; nil before the handshake is done.
@@ -179,7 +182,7 @@ package final class TunnelConnection: EventHandler {
             // What the peer owes may be in what we do not read.
             if isPaused {
                 frameDeadline = nil
-                return watchFrames()
+                return watchFrames(http2)
             }
             fail(TunnelFailure(.tunnelTimeout, "\(remote) began a preface or a header and did not end it in time"))
         case .idle:
@@ -208,7 +211,7 @@ package final class TunnelConnection: EventHandler {
     }
 
     /// Starts or stops the deadline for what the peer has begun: its preface, or a header block.
-    func watchFrames() {
+    func watchFrames(_ http2: HTTP2Engine?) {
         let owesFrame = awaitsSettings || http2?.isInsideHeader == true
         if !owesFrame {
             if frameDeadline != nil { frameDeadline = nil }
@@ -221,7 +224,15 @@ package final class TunnelConnection: EventHandler {
 
     /// Asks for a flush after this batch of events.
     func markForOutput() {
-        if phase == .open { loop.mark(self) }
+        if phase == .open { mark() }
+    }
+
+    /// Monotonic nanoseconds at the start of this turn.
+    var now: UInt64 { loopReference._withUnsafeGuaranteedRef { $0.now } }
+
+    /// Asks the loop for a flush.
+    func mark() {
+        loopReference._withUnsafeGuaranteedRef { $0.mark(self) }
     }
 
     private func finishConnect(_ readiness: Readiness) -> Bool {
@@ -284,7 +295,7 @@ package final class TunnelConnection: EventHandler {
         isEnding = true
         isClosedToNewStreams = true
         http2?.terminate(code: HTTP2Engine.ErrorCode.noError)
-        loop.mark(self)
+        mark()
     }
 
     /// Ends the connection now, every stream with it.
@@ -335,9 +346,7 @@ package final class TunnelConnection: EventHandler {
         stream.next = nil
         streamCount -= 1
         keptBytes -= stream.kept
-        stream.owner = nil
-        let sink = stream.sink
-        stream.sink = nil
+        let sink = stream.disown()
         sink?.tunnelClosed(code: code, failure: failure)
         if phase == .open {
             if streamCount == 0, isClosedToNewStreams { endWhenWritten() } else { owner?.tunnelChanged(self) }

@@ -17,4 +17,10 @@ package protocol TunnelSink: AnyObject {
     func tunnelEnded()
     /// The stream is gone. `code` 0 is an orderly end; another is the RST_STREAM code or why the connection died.
     func tunnelClosed(code: UInt32, failure: TunnelFailure?)
+    /// The sink itself where it is a relay, whose stream then calls it without a detour; nil for all others.
+    var relay: SocketRelay? { get }
+}
+
+extension TunnelSink {
+    package var relay: SocketRelay? { nil }
 }

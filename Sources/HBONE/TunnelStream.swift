@@ -6,9 +6,13 @@ package import HTTP2
 package final class TunnelStream {
     /// The HTTP/2 stream identifier.
     package internal(set) var id: Int32 = 0
-    // The connection clears it before it goes away.
-    unowned(unsafe) var owner: TunnelConnection?
-    package internal(set) var sink: (any TunnelSink)?
+    // The connection clears both before it goes away, and outlives the turn in which it does. Unmanaged, like the relay: they
+    // are used for every batch of bytes, where counting references is a seventh of our instructions.
+    private var connectionReference: Unmanaged<TunnelConnection>?
+    private var engine: Unmanaged<HTTP2Engine>?
+    package private(set) var sink: (any TunnelSink)?
+    /// The sink where it is a relay, as it nearly always is. A relay that lets go of its stream lives to the end of the turn.
+    private var relay: Unmanaged<SocketRelay>?
     unowned(unsafe) var previous: TunnelStream?
     unowned(unsafe) var next: TunnelStream?
     var isTouched = false
@@ -22,9 +26,26 @@ package final class TunnelStream {
     private var drained = 0
 
     init(owner: TunnelConnection, sink: (any TunnelSink)?) {
-        self.owner = owner
-        self.sink = sink
+        connectionReference = Unmanaged.passUnretained(owner)
+        if let http2 = owner.http2 { engine = Unmanaged.passUnretained(http2) }
         window = owner.limits.streamWindow
+        hand(to: sink)
+    }
+
+    var owner: TunnelConnection? { connectionReference?.takeUnretainedValue() }
+
+    /// The connection is done with the stream: the sink, which is to hear of it.
+    func disown() -> (any TunnelSink)? {
+        let last = sink
+        connectionReference = nil
+        engine = nil
+        hand(to: nil)
+        return last
+    }
+
+    private func hand(to sink: (any TunnelSink)?) {
+        self.sink = sink
+        if let found = sink?.relay { relay = Unmanaged.passUnretained(found) } else { relay = nil }
     }
 
     /// What a client is told that sent something else than CONNECT, a person with an ordinary HTTP client most likely;
@@ -39,7 +60,7 @@ package final class TunnelStream {
 
     /// Server: attaches what handles the stream from now on.
     package func attach(_ sink: any TunnelSink) {
-        self.sink = sink
+        hand(to: sink)
     }
 
     /// Server: answers the CONNECT. With `end` the stream is over on our side.
@@ -48,7 +69,7 @@ package final class TunnelStream {
         guard let owner else { return }
         isAnswered = true
         answeredAt = owner.http2?.productions ?? 0
-        if end { sink = RefusedStream(self, text: text) }
+        if end { hand(to: RefusedStream(self, text: text)) }
         owner.http2?.respond(id, head, end: false)
         owner.markForOutput()
     }
@@ -58,9 +79,9 @@ package final class TunnelStream {
 
     /// The sink has bytes, its end or its breaking to say: it will be pulled.
     package func resume() {
-        guard let owner else { return }
-        owner.http2?.resume(id)
-        owner.markForOutput()
+        guard let engine, let connectionReference else { return }
+        engine._withUnsafeGuaranteedRef { $0.resume(id) }
+        connectionReference._withUnsafeGuaranteedRef { $0.markForOutput() }
     }
 
     /// The sink is done with `count` bytes it was given: the peer may send as many more.
@@ -69,17 +90,22 @@ package final class TunnelStream {
     /// every stream being allowed megabytes from the start. While memory is tight a large window shrinks to a small one as
     /// the peer uses it.
     package func consumed(_ count: Int) {
-        guard let owner, let http2 = owner.http2, count > 0 else { return }
-        http2.consumed(id, count: count)
-        drained += count
-        if owner.hasSmallWindows {
-            shrink(http2)
-        } else if drained >= 2 * window, window < owner.limits.largestStreamWindow {
-            window = min(max(http2.window(of: id), owner.limits.streamWindow) * 2, owner.limits.largestStreamWindow)
-            drained = 0
-            http2.setWindow(id, size: window)
+        guard let engine, let connectionReference, count > 0 else { return }
+        engine._withUnsafeGuaranteedRef { http2 in
+            http2.consumed(id, count: count)
+            drained += count
+            connectionReference._withUnsafeGuaranteedRef { owner in
+                if owner.hasSmallWindows { shrink(http2) } else if drained >= 2 * window { grow(http2, owner.limits) }
+                owner.markForOutput()
+            }
         }
-        owner.markForOutput()
+    }
+
+    private func grow(_ http2: HTTP2Engine, _ limits: HTTP2Limits) {
+        guard window < limits.largestStreamWindow else { return }
+        window = min(max(http2.window(of: id), limits.streamWindow) * 2, limits.largestStreamWindow)
+        drained = 0
+        http2.setWindow(id, size: window)
     }
 
     private func shrink(_ http2: HTTP2Engine) {
@@ -110,12 +136,31 @@ package final class TunnelStream {
 
     /// Server: takes the sink off again; what still arrives is dropped until somebody answers.
     package func detach() {
-        sink = nil
+        hand(to: nil)
     }
 
     /// Lets go of the stream: it is reset, and its sink hears nothing of it any more.
     package func abandon() {
-        sink = nil
+        hand(to: nil)
         reset()
+    }
+
+    // MARK: - Bytes, for the connection
+
+    func pull(into buffer: UnsafeMutableRawPointer, capacity: Int) -> Pull {
+        if let relay { return relay._withUnsafeGuaranteedRef { $0.tunnelPull(into: buffer, capacity: capacity) } }
+        return sink?.tunnelPull(into: buffer, capacity: capacity) ?? .later
+    }
+
+    func take(_ bytes: UnsafeRawPointer, _ count: Int) {
+        if let relay {
+            relay._withUnsafeGuaranteedRef { $0.tunnelData(bytes, count) }
+        } else {
+            sink?.tunnelData(bytes, count)
+        }
+    }
+
+    func flush() {
+        if let relay { relay._withUnsafeGuaranteedRef { $0.tunnelFlush() } } else { sink?.tunnelFlush() }
     }
 }

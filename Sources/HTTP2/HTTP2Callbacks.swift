@@ -142,7 +142,7 @@ struct HTTP2Callbacks: @unchecked Sendable {
 
     private static let dataChunk: nghttp2_on_data_chunk_recv_callback = { session, _, stream, bytes, count, context in
         engine(context) { engine in
-            nghttp2_session_consume_connection(session, count)
+            engine.unreturnedCredit += count
             guard let owner = nghttp2_session_get_stream_user_data(session, stream), let bytes else {
                 nghttp2_session_consume_stream(session, stream, count)
                 return 0

@@ -24,6 +24,8 @@ package final class HTTP2Engine {
     var budget: GlitchBudget
     /// Monotonic nanoseconds of the current turn, for the budget.
     var now: UInt64
+    /// DATA taken since the connection's credit was last returned, bytes; once per `receive` instead of once per frame.
+    var unreturnedCredit = 0
     /// How often `produce` has been called: what was submitted at the same count has not been sent.
     package private(set) var productions: UInt64 = 0
     /// Where `produce` writes; nil outside of it.
@@ -97,6 +99,10 @@ package final class HTTP2Engine {
         var count = count
         if case .broken(let offset, _, _) = verdict { count = offset }
         let result = nghttp2_session_mem_recv(session, bytes.assumingMemoryBound(to: UInt8.self), count)
+        if unreturnedCredit > 0 {
+            nghttp2_session_consume_connection(session, unreturnedCredit)
+            unreturnedCredit = 0
+        }
         if result < 0, failure == nil {
             let text = String(cString: nghttp2_strerror(Int32(result)))
             failure = HTTP2Failure(.http2Failed, "the peer broke HTTP/2: \(text)")
