@@ -1,3 +1,5 @@
+package import MeshModel
+
 /// What the data path can be told by file or environment; every value has its default.
 package struct DataPathOptions: Hashable, Sendable {
     package var clusterID = "Kubernetes"
@@ -27,6 +29,10 @@ package struct DataPathOptions: Hashable, Sendable {
     /// Bytes that may wait in the process for slow readers, and for those of one pod.
     package var memoryBudget = 256 << 20
     package var podMemoryBudget = 64 << 20
+    /// What becomes of connections to unknown addresses; nil as the mesh's own configuration has it.
+    package var outboundTrafficPolicy: OutboundTrafficPolicy?
+    /// What becomes of open connections that a policy edit no longer allows, where a namespace does not say it.
+    package var policyEdits = PolicyEdits.cut
 
     package init() {}
 }
@@ -40,6 +46,8 @@ package struct DataPathSetting: Sendable {
     package let form: String
     package let standard: String
     package let meaning: String
+    /// The flag of it, where it has one.
+    package var flag = ""
     /// Reads a text; false when it is not of the form.
     let apply: @Sendable (String, inout DataPathOptions) -> Bool
 
@@ -78,6 +86,20 @@ package struct DataPathSetting: Sendable {
             standard: standard, meaning: meaning
         ) { text, options in
             guard let value = Int(text), range.contains(value) else { return false }
+            set(value, &options)
+            return true
+        }
+    }
+
+    private static func choice<T: RawRepresentable & CaseIterable & SendableMetatype>(
+        _ key: String, _ flag: String, _ variable: String, _ standard: String, _ meaning: String,
+        _ set: @escaping @Sendable (T, inout DataPathOptions) -> Void
+    ) -> DataPathSetting where T.RawValue == String {
+        DataPathSetting(
+            key: key, variable: variable, form: T.allCases.map(\.rawValue).joined(separator: " or "),
+            standard: standard, meaning: meaning, flag: flag
+        ) { text, options in
+            guard let value = T(rawValue: text) else { return false }
             set(value, &options)
             return true
         }
@@ -169,6 +191,15 @@ extension DataPathSetting {
             "podMemoryBudget", "POD_MEMORY_BUDGET", 1 << 20...1 << 40, "67108864",
             "the same for one pod, in bytes; never more than the process may hold"
         ) { $1.podMemoryBudget = $0 },
+        .choice(
+            "outboundTrafficPolicy", "--outbound-traffic-policy", "OUTBOUND_TRAFFIC_POLICY",
+            "as MeshConfig says, else ALLOW_ANY",
+            "`REGISTRY_ONLY`: pods of the mesh reach only what it knows (docs/kubernetes.md); wins over MeshConfig"
+        ) { $1.outboundTrafficPolicy = $0 },
+        .choice(
+            "policyEdits", "--policy-edits", "POLICY_EDITS", "cut",
+            "what becomes of open connections that a policy edit no longer allows: `cut`, or `keep` until they end"
+        ) { $1.policyEdits = $0 },
     ]
 }
 

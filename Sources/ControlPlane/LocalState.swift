@@ -7,6 +7,8 @@ package struct LocalState: Sendable {
     package var policies: [AuthorizationPolicy] = []
     /// Kubernetes' own; a state file has none.
     package var networkPolicies = NetworkPolicyTable.empty
+    /// What the mesh is told as a whole; a state file says nothing of it.
+    package var settings = MeshSettings()
     /// What is allowed but probably not meant, each with its line: a policy name that nothing defines, for instance.
     package var warnings: [String] = []
 

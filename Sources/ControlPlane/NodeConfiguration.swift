@@ -28,6 +28,14 @@ package struct NodeConfiguration: Hashable, Sendable {
     package init(_ options: NodeOptions, environment: EnvironmentOptions? = nil) throws(ConfigurationError) {
         var options = options
         if let environment { options.dataPath = environment.over(options.dataPath) }
+        for setting in DataPathSetting.all {
+            guard let text = options.dataPathFlags[setting.key] else { continue }
+            guard setting.apply(text, &options.dataPath) else {
+                throw ConfigurationError(
+                    file: "ztund run", problem: "\(setting.flag) \(text.quoted) is not usable",
+                    hint: "expected \(setting.form)")
+            }
+        }
         dataPath = options.dataPath
         environmentNotes = environment?.notes ?? []
         if !dataPath.ipv6 {

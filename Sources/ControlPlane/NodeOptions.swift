@@ -51,6 +51,8 @@ package struct NodeOptions: Hashable, Sendable {
     package var probeSources: [IPPrefix] = []
     /// What the file says of the data path, defaults included.
     package var dataPath = DataPathOptions()
+    /// What flags say of the data path, by the settings' keys; wins over file and environment.
+    package var dataPathFlags: [String: String] = [:]
 
     package init() {}
 

@@ -61,7 +61,7 @@ package enum SettingsHandbook {
         }
         for setting in DataPathSetting.all {
             text +=
-                "| \(cell(setting.key)) | | \(cell(setting.variable)) | \(setting.standard) | \(setting.meaning) |\n"
+                "| \(cell(setting.key)) | \(cell(setting.flag)) | \(cell(setting.variable)) | \(setting.standard) | \(setting.meaning) |\n"
         }
         text += """
 

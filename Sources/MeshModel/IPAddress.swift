@@ -23,6 +23,9 @@ package struct IPAddress: Hashable, Sendable {
     /// The 32 bits of an IPv4 address in host order; meaningless unless ``isIPv4``.
     package var v4Bits: UInt32 { UInt32(truncatingIfNeeded: low) }
 
+    /// True for 169.254.0.0/16 and fe80::/10.
+    package var isLinkLocal: Bool { isIPv4 ? v4Bits >> 16 == 0xa9fe : high >> 54 == 0x3fa }
+
     /// True for 127.0.0.0/8 and ::1.
     package var isLoopback: Bool { isIPv4 ? v4Bits >> 24 == 127 : high == 0 && low == 1 }
 

@@ -14,6 +14,8 @@ package struct MeshChanges: Sendable {
 
     /// All network policies, where any of them or of what they go by has changed.
     package var networkPolicies: NetworkPolicyTable?
+    /// What the mesh is told as a whole, where that has changed.
+    package var settings: MeshSettings?
 
     package init(
         workloads: [Workload] = [], services: [Service] = [], policies: [AuthorizationPolicy] = [],
@@ -30,6 +32,6 @@ package struct MeshChanges: Sendable {
     /// True when applying it would change nothing.
     package var isEmpty: Bool {
         workloads.isEmpty && services.isEmpty && policies.isEmpty && removedWorkloads.isEmpty && removedServices.isEmpty
-            && removedPolicies.isEmpty && networkPolicies == nil
+            && removedPolicies.isEmpty && networkPolicies == nil && settings == nil
     }
 }

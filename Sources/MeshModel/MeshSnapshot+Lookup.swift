@@ -8,6 +8,9 @@ extension MeshSnapshot {
     /// uid. Host-network workloads own no address here.
     package func workload(at address: NetworkAddress) -> Workload? { workloads.byAddress[address]?.first }
 
+    /// Whether some workload on its node's own network has the address; it owns it with all others there.
+    package func isHostAddress(_ address: NetworkAddress) -> Bool { workloads.byHostAddress[address] != nil }
+
     /// All workloads that claim an address, best first.
     package func workloads(at address: NetworkAddress) -> [Workload] { workloads.byAddress[address] ?? [] }
 

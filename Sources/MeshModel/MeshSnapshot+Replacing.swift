@@ -3,10 +3,11 @@ extension MeshSnapshot {
     /// in the lists is gone.
     package func replacingAll(
         workloads: [Workload], services: [Service], policies: [AuthorizationPolicy],
-        networkPolicies: NetworkPolicyTable = .empty
+        networkPolicies: NetworkPolicyTable = .empty, settings: MeshSettings = MeshSettings()
     ) -> MeshSnapshot {
         var changes = MeshChanges()
         if !networkPolicies.isSame(as: self.networkPolicies) { changes.networkPolicies = networkPolicies }
+        if settings != self.settings { changes.settings = settings }
         let uids = Set(workloads.map(\.fields.uid))
         changes.removedWorkloads = allWorkloads.map(\.fields.uid).filter { !uids.contains($0) }
         changes.workloads = workloads.filter { new in

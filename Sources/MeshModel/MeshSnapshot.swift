@@ -13,15 +13,16 @@ package final class MeshSnapshot: Sendable {
     let policies: PolicyIndex
     /// Kubernetes' own policies, empty where the source has none.
     package let networkPolicies: NetworkPolicyTable
+    package let settings: MeshSettings
 
     /// The state before any source has spoken.
     package static let empty = MeshSnapshot(
         generation: 0, policyGeneration: 0, workloads: WorkloadIndex(), services: ServiceIndex(),
-        policies: PolicyIndex(), networkPolicies: .empty)
+        policies: PolicyIndex(), networkPolicies: .empty, settings: MeshSettings())
 
     private init(
         generation: UInt64, policyGeneration: UInt64, workloads: WorkloadIndex, services: ServiceIndex,
-        policies: PolicyIndex, networkPolicies: NetworkPolicyTable
+        policies: PolicyIndex, networkPolicies: NetworkPolicyTable, settings: MeshSettings
     ) {
         self.generation = generation
         self.policyGeneration = policyGeneration
@@ -29,12 +30,13 @@ package final class MeshSnapshot: Sendable {
         self.services = services
         self.policies = policies
         self.networkPolicies = networkPolicies
+        self.settings = settings
     }
 
     /// Makes generation 1 from whole lists; of several entries with one key the last counts.
     package convenience init(
         workloads: [Workload] = [], services: [Service] = [], policies: [AuthorizationPolicy] = [],
-        networkPolicies: NetworkPolicyTable = .empty
+        networkPolicies: NetworkPolicyTable = .empty, settings: MeshSettings = MeshSettings()
     ) {
         var workloadIndex = WorkloadIndex()
         var serviceIndex = ServiceIndex()
@@ -44,7 +46,7 @@ package final class MeshSnapshot: Sendable {
         policyIndex.apply(removed: [], upserted: policies)
         self.init(
             generation: 1, policyGeneration: 1, workloads: workloadIndex, services: serviceIndex, policies: policyIndex,
-            networkPolicies: networkPolicies)
+            networkPolicies: networkPolicies, settings: settings)
     }
 
     /// The next snapshot, one generation on.
@@ -63,6 +65,7 @@ package final class MeshSnapshot: Sendable {
             || !networkPolicies.isEmpty && !(changes.workloads.isEmpty && changes.removedWorkloads.isEmpty)
         return MeshSnapshot(
             generation: generation + 1, policyGeneration: policiesChanged ? generation + 1 : policyGeneration,
-            workloads: workloads, services: services, policies: policies, networkPolicies: networkPolicies)
+            workloads: workloads, services: services, policies: policies, networkPolicies: networkPolicies,
+            settings: changes.settings ?? settings)
     }
 }

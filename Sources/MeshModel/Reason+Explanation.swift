@@ -17,7 +17,7 @@ extension Reason {
         switch self {
         case .policyDenied, .policyNotAllowed, .policyUnknown, .policyChanged, .networkPolicyDenied: policyExplanation
         case .workloadUnknown, .noHealthyUpstream, .servicePortUnknown, .waypointUnknown, .gatewayUnknown,
-            .serviceUnknown, .destinationMismatch, .recursiveCall:
+            .destinationUnknown, .serviceUnknown, .destinationMismatch, .recursiveCall:
             destinationExplanation
         case .connectFailed, .connectTimeout, .tunnelPortBlocked, .tlsFailed, .tlsTimeout, .identityMismatch,
             .trustDomainMismatch, .certificateRevoked, .certificateUnavailable:
@@ -84,6 +84,12 @@ extension Reason {
             .init(
                 "The destination is on another network and no gateway that is known leads there.",
                 "Add the network's gateway to the workload, or correct the workload's network.")
+        case .destinationUnknown:
+            .init(
+                "No workload, service or ServiceEntry has the address that was called, and the mesh allows nothing else "
+                    + "(`outboundTrafficPolicy` is REGISTRY_ONLY).",
+                "Register the destination: a ServiceEntry with its addresses that the caller's namespace can see. Or allow "
+                    + "everything again with ALLOW_ANY.")
         case .serviceUnknown:
             .init(
                 "The CONNECT authority is a host name that no service visible to the caller has.",

@@ -19,6 +19,8 @@ package enum Reason: String, Sendable, CaseIterable, Hashable {
     case noHealthyUpstream = "no_healthy_upstream"
     /// The service does not declare that port.
     case servicePortUnknown = "service_port_unknown"
+    /// The mesh does not know the address, and only what it knows may be called (`REGISTRY_ONLY`).
+    case destinationUnknown = "destination_unknown"
     /// The waypoint or gateway that the destination names is not known.
     case waypointUnknown = "waypoint_unknown"
     /// The destination is on another network and no gateway leads there.

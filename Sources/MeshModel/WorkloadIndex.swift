@@ -11,6 +11,8 @@ struct WorkloadIndex: Sendable {
     private(set) var byUID: TreeDictionary<String, Workload> = [:]
     /// Best first, see ``isPreferred(_:over:)``.
     private(set) var byAddress: TreeDictionary<NetworkAddress, [Workload]> = [:]
+    /// Workloads on their nodes' own network, which share addresses that none of them owns.
+    private(set) var byHostAddress: TreeDictionary<NetworkAddress, [Workload]> = [:]
     private(set) var byName: TreeDictionary<QualifiedName, [Workload]> = [:]
     private(set) var byHostname: TreeDictionary<QualifiedName, [Workload]> = [:]
     /// By uid; also for services that are not known (yet), which is what stages endpoints that come before them.
@@ -59,9 +61,11 @@ struct WorkloadIndex: Sendable {
 
     private mutating func index(_ workload: Workload) {
         let fields = workload.fields
-        if fields.networkMode != .hostNetwork {
-            for ip in fields.addresses {
-                let key = NetworkAddress(network: fields.network, ip: ip)
+        for ip in fields.addresses {
+            let key = NetworkAddress(network: fields.network, ip: ip)
+            if fields.networkMode == .hostNetwork {
+                Self.insert(workload, into: &byHostAddress[key, default: []], before: Self.isPreferred)
+            } else {
                 Self.insert(workload, into: &byAddress[key, default: []], before: Self.isPreferred)
             }
         }
@@ -74,9 +78,12 @@ struct WorkloadIndex: Sendable {
 
     private mutating func unindex(_ workload: Workload) {
         let fields = workload.fields
-        if fields.networkMode != .hostNetwork {
-            for ip in fields.addresses {
-                Self.remove(workload, from: &byAddress, key: NetworkAddress(network: fields.network, ip: ip))
+        for ip in fields.addresses {
+            let key = NetworkAddress(network: fields.network, ip: ip)
+            if fields.networkMode == .hostNetwork {
+                Self.remove(workload, from: &byHostAddress, key: key)
+            } else {
+                Self.remove(workload, from: &byAddress, key: key)
             }
         }
         Self.remove(workload, from: &byName, key: QualifiedName(namespace: fields.namespace, name: fields.name))

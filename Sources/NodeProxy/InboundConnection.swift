@@ -41,6 +41,7 @@ final class InboundConnection: SiteConnection, RelayOwner {
         guard let workload else {
             return cut(TunnelFailure(.podRemoved, "connection closed: the pod is no longer in the state"))
         }
+        guard snapshot.settings.policyEdits(ofNamespace: workload.fields.namespace) == .cut else { return }
         var request = self.request
         request.workload = workload
         guard case .refused(let refusal) = Authorizer.authorize(request, in: snapshot) else { return }

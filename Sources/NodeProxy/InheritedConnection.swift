@@ -58,7 +58,9 @@ final class InheritedConnection: SiteConnection, RelayOwner {
         record.countedToSocket = relay.isInbound ? fromClient : fromServer
         worker.opened(&record)
         let connection = InheritedConnection(site, record, target, request)
-        if let request, case .refused(let refusal) = Authorizer.authorize(request, in: worker.snapshot) {
+        if let request, case .refused(let refusal) = Authorizer.authorize(request, in: worker.snapshot),
+            worker.snapshot.settings.policyEdits(ofNamespace: request.workload.fields.namespace) == .cut
+        {
             connection.record.policy = refusal.policy ?? ""
             inherited.parts.reset()
             return connection.end(nil, connection.policyChanged)
@@ -86,6 +88,7 @@ final class InheritedConnection: SiteConnection, RelayOwner {
         guard let workload else {
             return cut(TunnelFailure(.podRemoved, "connection closed: the pod is no longer in the state"))
         }
+        guard snapshot.settings.policyEdits(ofNamespace: workload.fields.namespace) == .cut else { return }
         request.workload = workload
         guard case .refused(let refusal) = Authorizer.authorize(request, in: snapshot) else { return }
         record.policy = refusal.policy ?? ""

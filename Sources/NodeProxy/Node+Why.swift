@@ -95,7 +95,7 @@ extension Node {
         }
         let next = snapshot.replacingAll(
             workloads: mesh.workloads, services: mesh.services, policies: mesh.policies,
-            networkPolicies: mesh.networkPolicies)
+            networkPolicies: mesh.networkPolicies, settings: settings(over: mesh.settings))
         return (next, mesh.diagnostics.filter { $0.place?.file == name }.map(\.description))
     }
 }

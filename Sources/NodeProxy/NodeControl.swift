@@ -324,11 +324,13 @@ final class NodeRounds {
 
     private func publish(_ wall: Int64) {
         let statuses = pods.values.map(\.status).sorted { $0.location.pod < $1.location.pod }
-        let state = self.state.status(now: wall)
+        var state = self.state.status(now: wall)
         let certificates = identities.status(now: wall / 1_000_000_000)
         let warnings = self.state.warnings + capture.notes
         node.shared.withLock { shared in
             shared.pods = statuses
+            let outbound = shared.snapshot.settings.outboundTrafficPolicy
+            state.outboundTrafficPolicy = outbound == .allowAny ? nil : outbound.rawValue
             if shared.state.lastError != state.lastError, !state.lastError.isEmpty {
                 node.log.write(
                     .error, .state, "the state file is refused, the last good state serves",
@@ -348,8 +350,17 @@ extension Node {
     func adopt(_ mesh: CompiledMesh) {
         var state = LocalState()
         (state.workloads, state.services, state.policies) = (mesh.workloads, mesh.services, mesh.policies)
-        state.networkPolicies = mesh.networkPolicies
+        (state.networkPolicies, state.settings) = (mesh.networkPolicies, mesh.settings)
         adopt(state)
+    }
+
+    /// What the mesh says of itself, with what this node was told over it.
+    func settings(over mesh: MeshSettings) -> MeshSettings {
+        var settings = mesh
+        let options = configuration.dataPath
+        if let policy = options.outboundTrafficPolicy { settings.outboundTrafficPolicy = policy }
+        settings.policyEdits = options.policyEdits
+        return settings
     }
 
     /// A new state from the source: the next snapshot, to every worker.
@@ -357,7 +368,7 @@ extension Node {
         // Made outside the lock, which the status needs too: only this thread replaces the snapshot.
         let snapshot = shared.withLock { $0.snapshot }.replacingAll(
             workloads: state.workloads, services: state.services, policies: state.policies,
-            networkPolicies: state.networkPolicies)
+            networkPolicies: state.networkPolicies, settings: settings(over: state.settings))
         shared.withLock { shared in
             shared.snapshot = snapshot
             shared.hasState = true

@@ -71,7 +71,9 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
 
     /// Asks the source's network policies again; cuts the connection when they no longer let it go there.
     override func review(_ snapshot: MeshSnapshot, workload: Workload?) {
-        guard let workload, !snapshot.networkPolicies.isEmpty else { return }
+        guard let workload, !snapshot.networkPolicies.isEmpty,
+            snapshot.settings.policyEdits(ofNamespace: workload.fields.namespace) == .cut
+        else { return }
         guard let verdict = route.egress(from: workload, dialled: destination, in: snapshot),
             let policy = verdict.refusing?.first
         else { return }

@@ -64,7 +64,10 @@ struct OutboundResolver<Recorder: DecisionRecorder> {
         }
         let service = addressedService()
         if let service, let route = try serviceWaypointRoute(service) { return route }
-        guard let upstream = try destinationUpstream(service) else { return passthrough(service) }
+        guard let upstream = try destinationUpstream(service) else {
+            if service == nil { try refuseUnknown() }
+            return passthrough(service)
+        }
         if upstream.workload.fields.network != source.fields.network {
             guard let service = service ?? upstream.service else {
                 throw Refusal(
@@ -103,6 +106,21 @@ struct OutboundResolver<Recorder: DecisionRecorder> {
         }
         note { "\($0.request.destination.ip) is an address of service \(service.serviceName)" }
         return service
+    }
+
+    /// Refuses an address that nobody in the mesh has, where only known ones may be called.
+    private mutating func refuseUnknown() throws(Refusal) {
+        guard snapshot.settings.outboundTrafficPolicy == .registryOnly else { return }
+        let address = NetworkAddress(network: source.fields.network, ip: destination.ip)
+        // A workload's address is known, also where its service asks for PASSTHROUGH.
+        guard snapshot.workload(at: address) == nil, !snapshot.isHostAddress(address) else { return }
+        guard !OutboundTrafficPolicy.alwaysAdmits(destination) else {
+            return recorder.note("REGISTRY_ONLY: a name server on a link-local address is let through")
+        }
+        throw Refusal(
+            .destinationUnknown,
+            "\(destination) belongs to no workload, service or ServiceEntry that namespace \(source.fields.namespace) sees, "
+                + "and outboundTrafficPolicy is REGISTRY_ONLY")
     }
 
     private mutating func serviceWaypointRoute(_ service: Service) throws(Refusal) -> OutboundRoute? {

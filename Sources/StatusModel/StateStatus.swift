@@ -15,6 +15,8 @@ package struct StateStatus: Codable, Sendable, Hashable {
     package var services: Int
     package var policies: Int
     package var routes: Int
+    /// `REGISTRY_ONLY` where only known destinations may be called; else empty.
+    package var outboundTrafficPolicy: String?
 
     package init() {
         kind = ""

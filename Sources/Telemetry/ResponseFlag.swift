@@ -16,7 +16,7 @@ package enum ResponseFlag: String, Sendable, CaseIterable, Hashable {
         self =
             switch reason {
             case .policyDenied, .policyNotAllowed, .policyUnknown, .policyChanged, .workloadUnknown,
-                .destinationMismatch:
+                .destinationMismatch, .destinationUnknown:
                 .deny
             case .tlsFailed, .tlsTimeout, .identityMismatch, .trustDomainMismatch: .tlsFailure
             case .http2Failed: .http2HandshakeFailure

@@ -8,7 +8,8 @@ enum ProxyStatus {
 
     private static func error(_ reason: Reason) -> String {
         switch reason {
-        case .routeNotFound, .serviceUnknown, .servicePortUnknown, .workloadUnknown, .destinationMismatch:
+        case .routeNotFound, .serviceUnknown, .servicePortUnknown, .workloadUnknown, .destinationUnknown,
+            .destinationMismatch:
             "destination_not_found"
         case .noHealthyUpstream, .gatewayUnknown, .waypointUnknown: "destination_unavailable"
         case .connectFailed: "connection_refused"

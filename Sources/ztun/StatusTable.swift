@@ -62,6 +62,7 @@ struct StatusTable {
         text += ", \(Quantity.items(state.services, "service", "services"))"
         text += ", \(Quantity.items(state.policies, "policy", "policies"))"
         if state.routes > 0 { text += ", \(Quantity.items(state.routes, "route", "routes"))" }
+        if let policy = state.outboundTrafficPolicy, !policy.isEmpty { text += ", outbound \(policy)" }
         return text
     }
 

@@ -88,6 +88,18 @@ struct RunCommand: ParsableCommand {
             valueName: "source"))
     var probeSource: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "ALLOW_ANY, or REGISTRY_ONLY: pods reach only what the mesh knows (default: as MeshConfig says).",
+            valueName: "mode"))
+    var outboundTrafficPolicy: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Open connections that a policy edit no longer allows: cut (default), or keep until they end.",
+            valueName: "action"))
+    var policyEdits: String?
+
     func run() throws {
         try ProgramFlags.run("ztund") {
             let environment = try EnvironmentOptions.ofProcess()
@@ -127,6 +139,8 @@ struct RunCommand: ParsableCommand {
         options.probeSources = try probeSource.map {
             try ProgramFlags.parse($0, "--probe-source", "an address or a CIDR range") { IPPrefix($0) }
         }
+        options.dataPathFlags["outboundTrafficPolicy"] = outboundTrafficPolicy
+        options.dataPathFlags["policyEdits"] = policyEdits
         options.pods = try pod.map { try ProgramFlags.parse($0, "--pod", PodReference.form) { PodReference($0) } }
         return options
     }

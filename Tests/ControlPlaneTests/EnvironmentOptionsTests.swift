@@ -35,6 +35,7 @@ import Testing
             "KEEPALIVE_INTERVAL": "7s", "KEEPALIVE_RETRIES": "3", "HTTP2_STREAM_WINDOW_SIZE": "100000",
             "HTTP2_CONNECTION_WINDOW_SIZE": "200000", "HTTP2_FRAME_SIZE": "20000", "POOL_UNUSED_RELEASE_TIMEOUT": "1h",
             "MEMORY_BUDGET": "5000000", "POD_MEMORY_BUDGET": "4000000",
+            "OUTBOUND_TRAFFIC_POLICY": "REGISTRY_ONLY", "POLICY_EDITS": "keep",
         ]
         #expect(Set(samples.keys) == Set(DataPathSetting.all.map(\.variable)))
         let options = try Self.read(samples).over(DataPathOptions())
@@ -59,6 +60,8 @@ import Testing
         expected.poolReleaseSeconds = 3600
         expected.memoryBudget = 5_000_000
         expected.podMemoryBudget = 4_000_000
+        expected.outboundTrafficPolicy = .registryOnly
+        expected.policyEdits = .keep
         #expect(options == expected)
         // The same values under the keys of a file.
         let yaml = DataPathSetting.all.compactMap { setting in

@@ -6,6 +6,8 @@ package struct CompiledMesh: Sendable {
     package var services: [Service] = []
     package var policies: [AuthorizationPolicy] = []
     package var networkPolicies = NetworkPolicyTable.empty
+    /// What it is told as a whole.
+    package var settings = MeshSettings()
     /// Of waypoints.
     package var routes: [HTTPRoute] = []
     /// Errors first.

@@ -46,17 +46,6 @@ extension Kubernetes {
         var weight: UInt32
         var serviceAccount: String
     }
-
-    /// What a mesh is told as a whole, from the ConfigMap `istio` or a file of its own.
-    struct MeshConfig: Hashable, Sendable {
-        enum OutboundMode: String, Hashable, Sendable, CaseIterable {
-            case allowAny = "ALLOW_ANY", registryOnly = "REGISTRY_ONLY"
-        }
-        var place: ManifestPlace
-        var rootNamespace: String?
-        var trustDomain: String?
-        var outboundMode: OutboundMode?
-    }
 }
 
 extension Kubernetes.Gateway {
@@ -175,16 +164,5 @@ extension Kubernetes.WorkloadEntry {
         weight = UInt32(try spec["weight"]?.integer(0...Int(UInt32.max)) ?? 1)
         if weight == 0 { weight = 1 }
         serviceAccount = try spec.text("serviceAccount")
-    }
-}
-
-extension Kubernetes.MeshConfig {
-    /// Reads MeshConfig's own keys; those that only matter to Envoy are not looked at.
-    init(_ mapping: ManifestMapping) throws(ConfigurationError) {
-        place = ManifestPlace(
-            file: mapping.value.path.file, line: Int(mapping.value.node.line) + mapping.value.path.lineOffset)
-        rootNamespace = try mapping["rootNamespace"]?.text()
-        trustDomain = try mapping["trustDomain"]?.parsed("a trust domain") { SpiffeID.isTrustDomain($0) ? $0 : nil }
-        outboundMode = try mapping.mapping("outboundTrafficPolicy")?["mode"]?.oneOf()
     }
 }

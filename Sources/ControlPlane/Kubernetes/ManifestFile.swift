@@ -112,6 +112,10 @@ struct ManifestFile: Sendable {
             return nil
         }
         let isOfCluster = KubernetesObject.clusterKinds.contains(kind.kind)
+        // Known by what is in it, so that a broken edit leaves the one before in force.
+        if kind.group.isEmpty, kind.kind == "ConfigMap", name == "istio" {
+            return ObjectReference(kind: "MeshConfig", namespace: "", name: name)
+        }
         let namespace = (try? metadata.text("namespace")) ?? ""
         return ObjectReference(
             kind: kind.kind, namespace: isOfCluster ? "" : namespace.isEmpty ? "default" : namespace, name: name)

@@ -59,6 +59,7 @@ struct MeshCompiler {
         mesh.policies = policies
         mesh.routes = compileRoutes()
         mesh.networkPolicies = compileNetworkPolicies()
+        mesh.settings = compileSettings()
         mesh.services = services
         mesh.workloads = workloads.map { Workload($0) }
         mesh.diagnostics = diagnostics.sorted()
