@@ -7,6 +7,7 @@
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/magic.h>
@@ -321,6 +322,53 @@ int zt_nft_generation(uint32_t *generation) {
         return 0;
     }
     return -EBADMSG;
+}
+
+int zt_nft_has_table(const char *name) {
+    struct nfgenmsg message = {.nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0};
+    struct request r;
+    start(&r, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0, &message, sizeof message);
+    attribute(&r, NFTA_TABLE_NAME, name, (uint16_t)(strlen(name) + 1));
+    char answer[4096] __attribute__((aligned(8)));
+    int size = ask(NETLINK_NETFILTER, &r, answer, sizeof answer);
+    if (size == -ENOENT) return 0;
+    return size < 0 ? size : 1;
+}
+
+static int notices(int protocol, uint32_t groups) {
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = groups};
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol), size = 32768;
+    if (fd < 0) return -errno;
+    // What is said does not matter, only that something was: a full buffer says it as well.
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
+    int result = -errno;
+    close(fd);
+    return result;
+}
+
+static uint32_t group(unsigned number) { return 1u << (number - 1); }
+
+int zt_route_notices(void) {
+    return notices(
+        NETLINK_ROUTE, group(RTNLGRP_LINK) | group(RTNLGRP_IPV4_IFADDR) | group(RTNLGRP_IPV4_ROUTE) |
+                           group(RTNLGRP_IPV4_RULE) | group(RTNLGRP_IPV6_IFADDR) | group(RTNLGRP_IPV6_ROUTE) |
+                           group(RTNLGRP_IPV6_RULE));
+}
+
+int zt_nft_notices(void) { return notices(NETLINK_NETFILTER, group(NFNLGRP_NFTABLES)); }
+
+int zt_take_notices(int fd) {
+    char buffer[64];
+    int heard = 0;
+    // Bounded, since a pod may change its routes without end: what is left is taken next time.
+    for (int i = 0; i < 512; i++) {
+        ssize_t n = recv(fd, buffer, sizeof buffer, MSG_TRUNC);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno != ENOBUFS) return errno == EAGAIN ? heard : -errno;
+        heard = 1;
+    }
+    return heard;
 }
 
 int zt_read_file(const char *path, char *buffer, int capacity) {

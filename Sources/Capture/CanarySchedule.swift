@@ -41,6 +41,9 @@ package struct CanarySchedule: Sendable, Hashable {
         last = nil
     }
 
+    /// Whether the last one failed, so that the pod is to be looked after whole.
+    package var isTroubled: Bool { failures > 0 }
+
     package var isFlying: Bool {
         if case .flying = state { return true }
         return false

@@ -29,8 +29,11 @@ package struct CaptureOptions: Sendable, Hashable {
     package var nftProgram: String
     /// Nanoseconds until a failed enrolment or removal is tried again.
     package var retryInterval: UInt64
-    /// Nanoseconds between two looks at whether everything installed is still there.
+    /// Nanoseconds between two looks at whether the pod is still there, and everything installed where no watch tells.
     package var verifyInterval: UInt64
+    /// Nanoseconds between two looks at everything where a watch tells of most changes: kernel settings and programs are
+    /// not among them.
+    package var backstopInterval: UInt64 = 9_000_000_000
 
     /// Whether each pod's capture is tested after enrolment and after repairs, with connections of ztund's own.
     package var canary = false

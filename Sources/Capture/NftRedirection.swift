@@ -76,7 +76,7 @@ final class NftRedirection: Redirection {
         if try applySettings() { repaired.append("kernel settings") }
         let seen = currentGeneration()
         if let seen, seen == generation { return repaired }
-        if try program.has(NftRuleset.table, in: namespace),
+        if hasTable,
             try program.list(NftRuleset.table, in: namespace) == wanted
         {
             generation = seen
@@ -108,6 +108,14 @@ final class NftRedirection: Redirection {
             if try settings[index].apply(in: namespace) { changed = true }
         }
         return changed
+    }
+
+    /// Asked of the kernel itself: a table that is gone is put back without running nft twice before.
+    private var hasTable: Bool {
+        let found = try? namespace.run { () throws(SystemError) in
+            try SystemError.check("netlink", zt_nft_has_table("ztun_capture"))
+        }
+        return found != 0
     }
 
     private func currentGeneration() -> UInt32? {

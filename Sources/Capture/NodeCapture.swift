@@ -12,6 +12,9 @@ package final class NodeCapture {
     private var rounds = 0
     private var nodeAddresses: [InterfaceAddress]?
 
+    /// Hears of changes in the pods' namespaces; nil when the process has no descriptor left for it.
+    package let watch = NamespaceWatch.start()
+
     /// Nothing happens before the first pod needs it.
     package init(_ options: CaptureOptions) {
         self.options = options

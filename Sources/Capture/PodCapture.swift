@@ -34,6 +34,10 @@ package final class PodCapture {
     private var handsOver = false
     private var hasYielded = false
     private var isAdopted = false
+    /// Tells of changes in the namespace; nil where it cannot be had, and in other modes than ours.
+    private var notices: NamespaceNotices?
+    private var looksWholeAt: UInt64 = 0
+    private var lookedAt: UInt64 = 0
     /// When ``advance(now:)`` has work again; nil when never.
     package private(set) var nextDue: UInt64?
 
@@ -73,6 +77,7 @@ package final class PodCapture {
         redirection?.adopt(pod)
         isAdopted = true
         nextDue = now
+        watchNamespace()
     }
 
     var heldNamespace: NetworkNamespace? { namespace }
@@ -82,6 +87,7 @@ package final class PodCapture {
 
     /// What is installed is another ztund's from now on: nothing is repaired or removed any more.
     func becomeGuest() {
+        notices = nil
         handsOver = true
         hasYielded = true
         redirection = nil
@@ -162,6 +168,15 @@ package final class PodCapture {
         return .opened(now)
     }
 
+    /// The watch told of a change in the pod: it is looked after now, or as soon as it was left alone for a moment. (A program
+    /// in the pod may change its routes without end.)
+    package func noticed(by tokens: Set<UInt64>, now: UInt64) {
+        guard let notices, tokens.contains(notices.token) else { return }
+        let due = max(now, lookedAt &+ 50_000_000)
+        enrolment.lookSoon(now: due)
+        nextDue = min(nextDue ?? due, due)
+    }
+
     /// Has the pod looked after at the next ``advance(now:)``.
     package func lookSoon(now: UInt64) {
         enrolment.lookSoon(now: now)
@@ -194,8 +209,14 @@ package final class PodCapture {
             try new.prepare()
             redirection = new
         case .installRedirection:
+            watchNamespace()
             try redirection?.install()
         }
+    }
+
+    private func watchNamespace() {
+        guard let namespace, choice.mode != .external else { return }
+        notices = node.watch?.follow(namespace, rules: choice.mode == .nft)
     }
 
     private func undo(_ step: PodEnrolment.Step) throws(CaptureFailure) {
@@ -212,6 +233,7 @@ package final class PodCapture {
         case .installRedirection:
             handsOver = handsOver || (redirection?.isTakenOver ?? false)
             if !handsOver { try redirection?.uninstall() }
+            notices = nil
         }
     }
 
@@ -222,6 +244,12 @@ package final class PodCapture {
 
     private func verify(_ now: UInt64) {
         if let reason = lossOfNamespace() { return lose(reason, now) }
+        let isNoticed = notices?.take() ?? true
+        guard isNoticed || now >= looksWholeAt || enrolment.reason != nil || canarySchedule.isTroubled else {
+            return enrolment.verified(repairs: 0, now: now)
+        }
+        lookedAt = now
+        looksWholeAt = now &+ options.backstopInterval
         do throws(CaptureFailure) {
             let repaired = try redirection?.repair() ?? []
             if !repaired.isEmpty {
@@ -248,6 +276,7 @@ package final class PodCapture {
 
     private func lose(_ reason: String, _ now: UInt64) {
         enrolment.lost(reason, now: now)
+        notices = nil
         namespace = nil
         sockets = nil
         redirection = nil

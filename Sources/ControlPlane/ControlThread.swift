@@ -33,11 +33,12 @@ package final class ControlThread: Sendable {
         let name: String
         let interval: Int
         let watch: FolderWatch?
+        let also: Int32
         let prepare: @Sendable () -> Void
         let round: Round
 
         init(
-            owner: ControlThread, name: String, interval: Int, watch: FolderWatch?,
+            owner: ControlThread, name: String, interval: Int, watch: FolderWatch?, also: Int32,
             prepare: @escaping @Sendable () -> Void, round: @escaping Round
         ) {
             self.prepare = prepare
@@ -45,6 +46,7 @@ package final class ControlThread: Sendable {
             self.name = name
             self.interval = interval
             self.watch = watch
+            self.also = also
             self.round = round
         }
     }
@@ -54,10 +56,12 @@ package final class ControlThread: Sendable {
     ///   - name: at most 15 bytes of it show in `top -H`.
     ///   - interval: milliseconds between rounds.
     ///   - watch: begins a round when it has news; the body says what it follows.
+    ///   - also: a descriptor that begins a round when it is readable, which the body must end; -1 for none.
     ///   - prepare: runs first, on the thread.
     /// - Throws: ``ControlThreadFailure`` when the system has no descriptor or thread left.
     package init(
-        name: String, interval: Int, watch: FolderWatch? = nil, prepare: @escaping @Sendable () -> Void = {},
+        name: String, interval: Int, watch: FolderWatch? = nil, also: Int32 = -1,
+        prepare: @escaping @Sendable () -> Void = {},
         round: @escaping Round
     ) throws(ControlThreadFailure) {
         var ends: [Int32] = [-1, -1]
@@ -70,7 +74,8 @@ package final class ControlThread: Sendable {
         wakeWriter = ends[1]
         state = Lock(State())
         let start = Unmanaged.passRetained(
-            Start(owner: self, name: name, interval: interval, watch: watch, prepare: prepare, round: round))
+            Start(owner: self, name: name, interval: interval, watch: watch, also: also, prepare: prepare, round: round)
+        )
         var thread = pthread_t()
         let code = pthread_create(
             &thread, nil,
@@ -80,7 +85,8 @@ package final class ControlThread: Sendable {
                 let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
                 ControlThread.setName(start.name)
                 start.prepare()
-                start.owner.run(interval: start.interval, watch: start.watch, round: start.round)
+                start.owner.run(
+                    interval: start.interval, watch: start.watch, also: start.also, round: start.round)
                 return nil
             }, start.toOpaque())
         guard code == 0 else {
@@ -122,31 +128,32 @@ package final class ControlThread: Sendable {
         _ = write(descriptor, bytes, bytes.count)
     }
 
-    private func run(interval: Int, watch: FolderWatch?, round: Round) {
+    private func run(interval: Int, watch: FolderWatch?, also: Int32, round: Round) {
         var isNoticed = false
         while !state.withLock({ $0.isStopping }) {
             let wait = max(1, round(isNoticed) ?? interval)
-            isNoticed = pause(wait, watch)
+            isNoticed = pause(wait, watch, also)
         }
     }
 
     /// Returns when it is time, when woken, or, with true, when a watched file may have changed.
-    private func pause(_ milliseconds: Int, _ watch: FolderWatch?) -> Bool {
+    private func pause(_ milliseconds: Int, _ watch: FolderWatch?, _ also: Int32) -> Bool {
         let end = Self.now() + milliseconds
         // A descriptor of -1 is passed over.
         var entries = [
             pollfd(fd: wakeReader, events: Int16(POLLIN), revents: 0),
             pollfd(fd: watch?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: also, events: Int16(POLLIN), revents: 0),
         ]
         while true {
             let left = end - Self.now()
-            guard left > 0, poll(&entries, 2, Int32(clamping: left)) > 0 else { return false }
+            guard left > 0, poll(&entries, 3, Int32(clamping: left)) > 0 else { return false }
             var bytes: (UInt64, UInt64) = (0, 0)
             var isWoken = false
             while read(wakeReader, &bytes, 16) > 0 { isWoken = true }
             if watch?.take() == true { return true }
             // Else something happened to a file nobody cares about.
-            if isWoken { return false }
+            if isWoken || entries[2].revents != 0 { return false }
         }
     }
 

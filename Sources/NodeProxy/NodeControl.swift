@@ -20,10 +20,12 @@ final class NodeControl: Sendable {
         let first = NodeRounds(node, watch)
         try first.loadFirstState()
         if let succession { first.adopt(succession.pods, pending: succession.pending) }
+        let notices = first.capture.watch?.descriptor ?? -1
         let rounds = Lock(first)
         self.rounds = rounds
         thread = try ControlThread(
-            name: "ztun-control", interval: ControlThread.interval(watch), watch: watch, prepare: Kernel.giveWay
+            name: "ztun-control", interval: ControlThread.interval(watch), watch: watch,
+            also: notices, prepare: Kernel.giveWay
         ) { isNoticed in
             rounds.withLock { $0.round(isNoticed: isNoticed) }
         }
@@ -164,6 +166,7 @@ final class NodeRounds {
         // What reading took besides the state itself.
         if outcome == .loaded { Kernel.returnFreeMemory() }
         let settling = outcome == .settling || listSettling
+        takeNotices()
         if !isFrozen {
             takeRequests()
             if !isReplaced { discoverPods() }
@@ -181,6 +184,13 @@ final class NodeRounds {
             return nil
         }
         return due <= now ? 1 : min(500, Int((due - now) / 1_000_000) + 1)
+    }
+
+    /// Has the pods looked after in whose namespaces something changed.
+    private func takeNotices() {
+        guard let noticed = capture.watch?.take(), !noticed.isEmpty else { return }
+        let now = Kernel.monotonicNow()
+        for pod in pods.values { pod.noticed(by: noticed, now: now) }
     }
 
     /// Has certificates for exactly the identities of the pods.

@@ -33,6 +33,16 @@ int zt_flush_table(int ipv6, uint32_t table);
 // The generation of the nf_tables ruleset: it changes with every change that anyone makes.
 int zt_nft_generation(uint32_t *generation);
 
+// Whether nf_tables has the table of that name in the family inet: 1 or 0.
+int zt_nft_has_table(const char *name);
+
+// A socket that hears of every change of links, addresses, routes and routing rules.
+int zt_route_notices(void);
+// A socket that hears of every change of nf_tables; -EPROTONOSUPPORT where the kernel has none.
+int zt_nft_notices(void);
+// Takes what a socket of the two above has heard: 1 when that was anything (also when too much came), 0 when nothing.
+int zt_take_notices(int fd);
+
 // Reads up to capacity bytes of a small file; returns the count.
 int zt_read_file(const char *path, char *buffer, int capacity);
 // Writes into an existing file.
