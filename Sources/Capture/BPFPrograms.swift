@@ -79,12 +79,42 @@ final class BPFPrograms {
         return ["connect programs"]
     }
 
-    /// Names of other programs that act on connects of the same cgroup, such as a socket load balancer's.
-    var foreignPrograms: [String] {
-        var names = [CChar](repeating: 0, count: 512)
-        guard let cgroup, zt_capture_foreign_programs(handle, cgroup, &names, names.count) > 0 else { return [] }
-        let text = String(decoding: names.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    /// Names of other programs that act on connects of the same cgroup, such as a socket load balancer's: those that run
+    /// before ours and those that run after it.
+    var foreignPrograms: (before: [String], after: [String]) {
+        var found = zt_foreign_programs()
+        guard let cgroup, zt_capture_foreign_programs(cgroup, &found) == 0 else { return ([], []) }
+        return (
+            withUnsafeBytes(of: found.before) { Self.names(in: $0) },
+            withUnsafeBytes(of: found.after) { Self.names(in: $0) }
+        )
+    }
+
+    private static func names(in bytes: UnsafeRawBufferPointer) -> [String] {
+        let text = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
         return Array(Set(text.split(separator: " ").map { escaped($0) })).sorted()
+    }
+
+    /// Attaches what pods with the flag ``PodFlags/rewrite`` need; whether it was not there.
+    func attachRewriting() throws(CaptureFailure) -> Bool {
+        guard let cgroup, zt_capture_rewriting_is_attached(handle, cgroup) == 0 else { return false }
+        try Self.check(
+            "attach to connections in the cgroup \"\(escaped(cgroup))\"", zt_capture_attach_rewriting(handle, cgroup))
+        return true
+    }
+
+    /// Where connections wanted to go that were rewritten.
+    func rewrittenConnections() throws(CaptureFailure) -> RewrittenConnections {
+        let map = zt_capture_rewritten_map(handle)
+        return RewrittenConnections(Descriptor(owning: try Self.check("share the map of rewritten connections", map)))
+    }
+
+    /// The addresses of its own to which a pod's connections are sent where they are rewritten; whether that changed them.
+    func set(targets: (v4: IPAddress?, v6: IPAddress?), of pod: UInt64) throws(CaptureFailure) -> Bool {
+        let none = [UInt8](repeating: 0, count: 16)
+        let v4 = targets.v4.map { InterfaceAddress.bytes(of: $0) } ?? none
+        let v6 = targets.v6.map { InterfaceAddress.bytes(of: $0) } ?? none
+        return try Self.check("note the pod's address", zt_capture_set_targets(handle, pod, v4, v6)) > 0
     }
 
     /// The addresses that a probe may come from.
@@ -169,11 +199,22 @@ final class BPFPrograms {
     }
 
     /// From now on the pod's connects are captured, or refused where nobody listens.
-    func enrol(_ pod: UInt64, failOpen: Bool) throws(CaptureFailure) {
+    func enrol(_ pod: UInt64, _ flags: PodFlags) throws(CaptureFailure) {
         own.insert(pod)
-        let flags = failOpen ? UInt32(ZT_CAPTURE_FAIL_OPEN) : 0
-        try Self.check("enrol the pod", zt_capture_set_pod(handle, pod, flags))
+        try Self.check("enrol the pod", zt_capture_set_pod(handle, pod, flags.rawValue))
     }
+
+    /// How the programs treat a pod.
+    struct PodFlags: OptionSet {
+        let rawValue: UInt32
+        /// While nobody serves the pod its connections go through uncaptured.
+        static let failOpen = PodFlags(rawValue: UInt32(ZT_CAPTURE_FAIL_OPEN))
+        /// What it opens is sent to an address of its own instead of being marked.
+        static let rewrite = PodFlags(rawValue: UInt32(ZT_CAPTURE_REWRITE))
+    }
+
+    /// The flags of an enrolled pod.
+    func flags(of pod: UInt64) -> PodFlags { PodFlags(rawValue: zt_capture_pod_flags(handle, pod)) }
 
     /// Takes over a pod that is enrolled.
     func adopt(_ pod: UInt64) { own.insert(pod) }
@@ -188,5 +229,6 @@ final class BPFPrograms {
         for kind in [ZT_CAPTURE_OUTBOUND, ZT_CAPTURE_INBOUND, ZT_CAPTURE_TUNNEL] {
             try Self.check("take back its listeners", zt_capture_clear_listener(handle, pod, Int32(kind)))
         }
+        try Self.check("forget its address", zt_capture_clear_targets(handle, pod))
     }
 }

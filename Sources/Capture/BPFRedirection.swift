@@ -10,14 +10,18 @@ final class BPFRedirection: Redirection {
     private let programs: BPFPrograms
     private let pod: UInt64
     private let failOpen: Bool
+    private var isRewriting: Bool
     private let nft: NftProgram
     private let replies: PolicyRoutes
     private var routes: CapturedRoutes
     private var settings = [PodSetting.acceptMark] + PodSetting.reflectMarks
 
-    init(in namespace: NetworkNamespace, sockets: PodSockets, programs: BPFPrograms, failOpen: Bool, nftProgram: String)
-        throws(CaptureFailure)
-    {
+    /// - Parameter mode: one of those for which ``CaptureMode/isBPF`` holds.
+    init(
+        _ mode: CaptureMode, in namespace: NetworkNamespace, sockets: PodSockets, programs: BPFPrograms, failOpen: Bool,
+        nftProgram: String
+    ) throws(CaptureFailure) {
+        isRewriting = mode == .bpfRewrite
         nft = NftProgram(name: nftProgram)
         self.namespace = namespace
         self.sockets = sockets
@@ -35,6 +39,7 @@ final class BPFRedirection: Redirection {
             _ = try routes.install(addresses)
             _ = try applySettings()
             _ = try programs.set(addresses: addresses, of: pod)
+            _ = try prepareRewriting(addresses)
         } catch {
             // What an earlier ztund installed keeps the pod closed.
             if !programs.isEnrolled(pod) { try? unprepare() }
@@ -56,11 +61,32 @@ final class BPFRedirection: Redirection {
             try programs.attachLookup(in: namespace, pod: pod)
             try removeRules()
             // Last: until now the pod's connects were its own, from now on they are ours.
-            try programs.enrol(pod, failOpen: failOpen)
+            try programs.enrol(pod, flags)
         } catch {
             if !isAdopted { try? uninstall() }
             throw error
         }
+    }
+
+    private var flags: BPFPrograms.PodFlags {
+        var flags: BPFPrograms.PodFlags = []
+        if failOpen { flags.insert(.failOpen) }
+        if isRewriting { flags.insert(.rewrite) }
+        return flags
+    }
+
+    /// Only the flag changes, in one step: a connection is either marked or sent elsewhere, and ztund takes both.
+    func change(to mode: CaptureMode) throws(CaptureFailure) {
+        isRewriting = mode == .bpfRewrite
+        _ = try prepareRewriting(try addresses())
+        if programs.isEnrolled(pod), programs.flags(of: pod) != flags { try programs.enrol(pod, flags) }
+    }
+
+    private func prepareRewriting(_ addresses: [InterfaceAddress]) throws(CaptureFailure) -> [String] {
+        guard isRewriting else { return [] }
+        let isFresh = try programs.attachRewriting()
+        let isChanged = try programs.set(targets: try routes.sources(of: addresses), of: pod)
+        return (isFresh ? ["rewriting programs"] : []) + (isChanged ? ["rewriting address"] : [])
     }
 
     /// Takes away the rules of a ztund that captured with nft and was killed: they would redirect what is to be looked up.
@@ -84,14 +110,15 @@ final class BPFRedirection: Redirection {
         repaired += try replies.install()
         if try programs.set(addresses: addresses, of: pod) { repaired.append("addresses") }
         repaired += try routes.install(addresses)
+        repaired += try prepareRewriting(addresses)
         if try applySettings() { repaired.append("kernel settings") }
         if !programs.hasLookup(in: namespace, pod: pod) {
             try programs.attachLookup(in: namespace, pod: pod)
             repaired.append("lookup program")
         }
         if !isTakenOver, try programs.set(listeners: sockets, of: pod) > 0 { repaired.append("listeners") }
-        if !programs.isEnrolled(pod) {
-            try programs.enrol(pod, failOpen: failOpen)
+        if !programs.isEnrolled(pod) || programs.flags(of: pod) != flags {
+            try programs.enrol(pod, flags)
             repaired.append("enrolment")
         }
         return repaired
@@ -139,9 +166,12 @@ final class BPFRedirection: Redirection {
 
 extension PodSockets {
     /// What BPF programs know the pod's namespace by.
-    func namespaceCookie() throws(CaptureFailure) -> UInt64 {
+    func namespaceCookie() throws(CaptureFailure) -> UInt64 { try Self.namespaceCookie(of: outbound.number) }
+
+    /// As the method without it, by one of the namespace's sockets.
+    static func namespaceCookie(of socket: Int32) throws(CaptureFailure) -> UInt64 {
         var cookie: UInt64 = 0
-        let result = zt_netns_cookie(outbound.number, &cookie)
+        let result = zt_netns_cookie(socket, &cookie)
         guard result == 0 else {
             throw CaptureFailure(
                 "read the cookie of its network namespace", SystemError("getsockopt", -result),

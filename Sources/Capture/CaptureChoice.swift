@@ -6,21 +6,25 @@ package struct CaptureChoice: Sendable, Hashable {
     package let reason: String
 
     /// How the pod's listeners are bound for it.
-    package var binding: PodSockets.Binding { mode == .bpf ? .anyPort : .ports }
+    package var binding: PodSockets.Binding { mode.isBPF ? .anyPort : .ports }
 
     /// Chooses.
     ///
     /// - Parameters:
     ///   - wanted: what the operator asked for.
-    ///   - obstacle: why the node's BPF programs are not there; nil when they are.
-    ///   - forwarder: what shows that the pod forwards for others (virtual machines, nested containers), which BPF programs
-    ///     on its sockets do not see; nil when nothing does.
-    package static func choose(_ wanted: CaptureMode, obstacle: String?, forwarder: String?) -> CaptureChoice {
+    ///   - facts: what was found; of importance only where the operator leaves the choice.
+    package static func choose(_ wanted: CaptureMode, _ facts: CaptureFacts) -> CaptureChoice {
         guard wanted == .auto else { return CaptureChoice(mode: wanted, reason: "asked for") }
-        if let obstacle { return CaptureChoice(mode: .nft, reason: "no BPF: \(obstacle)") }
-        if let forwarder {
+        if let obstacle = facts.obstacle { return CaptureChoice(mode: .nft, reason: "no BPF: \(obstacle)") }
+        if let forwarder = facts.forwarder {
             return CaptureChoice(
                 mode: .nft, reason: "the pod forwards for others (\(forwarder)), which BPF does not see")
+        }
+        if !facts.laterPrograms.isEmpty {
+            let names = facts.laterPrograms.joined(separator: ", ")
+            return CaptureChoice(
+                mode: .bpfRewrite,
+                reason: "other programs act on connects after ours (\(names)) and may replace addresses")
         }
         return CaptureChoice(mode: .bpf, reason: "the node has all that BPF takes")
     }

@@ -105,6 +105,13 @@ struct CapturedRoutes {
         return own.first { $0.ip == usual?.ip } ?? own.first { $0.isGlobal }
     }
 
+    /// The addresses from which connections to elsewhere come, by family; what they are brought back to where they are rewritten.
+    func sources(of addresses: [InterfaceAddress]) throws(CaptureFailure) -> (v4: IPAddress?, v6: IPAddress?) {
+        let v4 = addresses.filter { $0.ip.isIPv4 && $0.isGlobal }
+        let v6 = addresses.filter { !$0.ip.isIPv4 && $0.isGlobal }
+        return (try source(of: v4, ipv6: false)?.ip, try source(of: v6, ipv6: true)?.ip)
+    }
+
     private func rule(add: Bool, _ ipv6: Bool) -> Int32 {
         zt_fwmark_rule(
             add ? 1 : 0, ipv6 ? 1 : 0, CaptureMark.captured, CaptureRoute.capturedTable, CaptureRoute.capturedPriority)

@@ -11,6 +11,10 @@ package final class NodeCapture {
     private var triesAgainAt: UInt64 = 0
     private var rounds = 0
     private var nodeAddresses: [InterfaceAddress]?
+    private var rewritten: RewrittenConnections?
+    /// Others' programs that run after ours on a connect, as they were seen last.
+    private var laterPrograms: [String] = []
+    private var looksAgainAt: UInt64 = 0
 
     /// Hears of changes in the pods' namespaces; nil when the process has no descriptor left for it.
     package let watch = NamespaceWatch.start()
@@ -23,14 +27,44 @@ package final class NodeCapture {
     /// The mode of a pod whose namespace is open.
     func choice(for namespace: NetworkNamespace, now: UInt64) throws(CaptureFailure) -> CaptureChoice {
         switch options.mode {
-        case .nft, .external: return .choose(options.mode, obstacle: nil, forwarder: nil)
-        case .bpf:
+        case .nft, .external: return .choose(options.mode, CaptureFacts())
+        case .bpf, .bpfRewrite:
             _ = try openPrograms(now)
-            return .choose(.bpf, obstacle: nil, forwarder: nil)
+            return .choose(options.mode, CaptureFacts())
         case .auto:
             _ = try? openPrograms(now)
-            return .choose(.auto, obstacle: obstacle, forwarder: VirtualInterface.first(in: namespace))
+            lookForOtherPrograms(now)
+            var facts = CaptureFacts()
+            facts.obstacle = obstacle
+            facts.laterPrograms = laterPrograms
+            facts.forwarder = VirtualInterface.first(in: namespace)
+            return .choose(.auto, facts)
         }
+    }
+
+    /// The mode in which a captured pod is to go on, where the first choice was ours and another is better now; nil to stay.
+    ///
+    /// Only what can change without a gap does: who got nft because there was no BPF keeps it until it is enrolled again.
+    func revision(of choice: CaptureChoice) -> CaptureChoice? {
+        guard options.mode == .auto, choice.mode == .bpf || choice.mode == .bpfRewrite else { return nil }
+        var facts = CaptureFacts()
+        facts.laterPrograms = laterPrograms
+        let revised = CaptureChoice.choose(.auto, facts)
+        return revised == choice ? nil : revised
+    }
+
+    private func lookForOtherPrograms(_ now: UInt64) {
+        looksAgainAt = now &+ 1_000_000_000
+        laterPrograms = programs?.foreignPrograms.after ?? []
+    }
+
+    /// Where rewritten connections of a pod in this mode wanted to go; nil for modes that never rewrite.
+    func rewrittenConnections(_ mode: CaptureMode, now: UInt64) throws(CaptureFailure) -> RewrittenConnections? {
+        guard mode == .bpf || mode == .bpfRewrite else { return nil }
+        if let rewritten { return rewritten }
+        let fresh = try openPrograms(now).rewrittenConnections()
+        rewritten = fresh
+        return fresh
     }
 
     /// How a pod's traffic is brought to its sockets.
@@ -42,9 +76,9 @@ package final class NodeCapture {
         case .nft:
             return NftRedirection(
                 in: namespace, sockets: sockets, options: options, predecessor: try predecessor(now))
-        case .bpf, .auto:
+        case .bpf, .bpfRewrite, .auto:
             return try BPFRedirection(
-                in: namespace, sockets: sockets, programs: try openPrograms(now), failOpen: false,
+                mode, in: namespace, sockets: sockets, programs: try openPrograms(now), failOpen: false,
                 nftProgram: options.nftProgram)
         }
     }
@@ -57,10 +91,19 @@ package final class NodeCapture {
         }
         var notes: [String] = []
         let foreign = programs.foreignPrograms
-        if !foreign.isEmpty {
+        let isRewriting = options.mode == .bpfRewrite || options.mode == .auto
+        let harmful = isRewriting ? foreign.before : Array(Set(foreign.before + foreign.after)).sorted()
+        let place = escaped(programs.cgroup ?? "")
+        if !harmful.isEmpty {
             notes.append(
-                "other programs act on connects in \(escaped(programs.cgroup ?? "")) too (\(foreign.joined(separator: ", "))): "
-                    + "a socket load balancer there may replace a service's address before ztund sees it")
+                "other programs act on connects in \(place) too (\(harmful.joined(separator: ", "))): "
+                    + "a socket load balancer there may replace a service's address before ztund sees it"
+                    + (foreign.after.isEmpty || isRewriting ? "" : "; --capture bpf-rewrite or auto prevents it"))
+        }
+        if isRewriting, !foreign.after.isEmpty {
+            notes.append(
+                "other programs act on connects in \(place) after ours (\(foreign.after.joined(separator: ", "))): pods' "
+                    + "connections are sent to the pod's own address there, so they see neither services nor peers")
         }
         let orphans = programs.pods.count { programs.outboundListener(of: $0) == nil }
         if orphans > 0 {
@@ -72,7 +115,17 @@ package final class NodeCapture {
     }
 
     /// Brings the list of the node's own addresses up to date, and now and then forgets pods that have ended.
-    package func refresh() {
+    ///
+    /// - Returns: whether captured pods may have to go on in another mode (``PodCapture/reconsider()``).
+    @discardableResult
+    package func refresh(now: UInt64) -> Bool {
+        let before = laterPrograms
+        if options.mode == .auto, programs != nil, now >= looksAgainAt { lookForOtherPrograms(now) }
+        refreshAddresses()
+        return laterPrograms != before
+    }
+
+    private func refreshAddresses() {
         rounds += 1
         if rounds % 16 == 0 { programs?.forgetDeadPods() }
         guard let programs, options.probeCgroup != nil, let found = try? InterfaceAddress.all(), found != nodeAddresses
@@ -109,7 +162,7 @@ package final class NodeCapture {
                 sources: options.probeSources, probeCgroup: options.probeCgroup)
             programs = opened
             obstacle = nil
-            refresh()
+            refreshAddresses()
             return opened
         } catch {
             obstacle = error.description

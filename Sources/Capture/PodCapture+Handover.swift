@@ -33,7 +33,7 @@ extension PodCapture {
         let choice = CaptureChoice(mode: pod.mode ?? node.options.mode, reason: pod.modeReason ?? "taken over")
         let sockets = try PodSockets(
             adopting: listeners, in: namespace, acceptsIPv6: pod.acceptsIPv6, keepAlive: node.options.keepAlive,
-            binding: choice.binding)
+            binding: choice.binding, rewritten: try node.rewrittenConnections(choice.mode, now: now))
         try self.init(adopting: pod, namespace, sockets, choice, node: node, now: now)
     }
 

@@ -200,7 +200,8 @@ package final class PodCapture {
             namespace = opened
         case .openSockets:
             sockets = try PodSockets(
-                in: try opened(), keepAlive: options.keepAlive, binding: choice.binding)
+                in: try opened(), keepAlive: options.keepAlive, binding: choice.binding,
+                rewritten: try node.rewrittenConnections(choice.mode, now: now))
         case .applySettings:
             _ = try migrateRequests.apply(in: try opened())
         case .prepareRedirection:
@@ -235,6 +236,15 @@ package final class PodCapture {
             if !handsOver { try redirection?.uninstall() }
             notices = nil
         }
+    }
+
+    /// Goes on in another mode where ``NodeCapture`` knows a better one now; whether it did.
+    package func reconsider() -> Bool {
+        guard enrolment.phase == .enrolled, let redirection, let better = node.revision(of: choice),
+            (try? redirection.change(to: better.mode)) != nil
+        else { return false }
+        choice = better
+        return true
     }
 
     private func opened() throws(CaptureFailure) -> NetworkNamespace {

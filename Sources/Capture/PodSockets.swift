@@ -36,15 +36,25 @@ package final class PodSockets: Sendable {
     private let listenerPorts: ListenerPorts
     /// Tests of the pod's capture that are on their way to the listeners.
     package let canaries = CanaryRegister()
+    /// Where rewritten connections wanted to go, and what they know the namespace by; nil where none are rewritten.
+    private let rewritten: (connections: RewrittenConnections, pod: UInt64)?
     /// The range from which the pod's programs are given their source ports.
     package let ephemeralPorts: ClosedRange<UInt16>
 
     /// Opens all three, or none.
     ///
     /// - Throws: ``CaptureFailure`` that names the port and what stands in the way.
-    package init(in namespace: NetworkNamespace, keepAlive: KeepAlive = KeepAlive(), binding: Binding = .ports)
-        throws(CaptureFailure)
-    {
+    package convenience init(
+        in namespace: NetworkNamespace, keepAlive: KeepAlive = KeepAlive(), binding: Binding = .ports
+    ) throws(CaptureFailure) {
+        try self.init(in: namespace, keepAlive: keepAlive, binding: binding, rewritten: nil)
+    }
+
+    /// As the initialiser without it; `rewritten` knows where connections wanted to go that reach the outbound listener by its
+    /// own address.
+    init(
+        in namespace: NetworkNamespace, keepAlive: KeepAlive, binding: Binding, rewritten: RewrittenConnections?
+    ) throws(CaptureFailure) {
         let outbound = try Self.listener(CapturePort.outbound, in: namespace, keepAlive, binding)
         Self.remember(outbound.descriptor.number)
         let inbound = try Self.listener(CapturePort.inbound, in: namespace, keepAlive, binding)
@@ -56,6 +66,7 @@ package final class PodSockets: Sendable {
         self.binding = binding
         listenerPorts = Self.ports(
             outbound.descriptor.number, inbound.descriptor.number, tunnel.descriptor.number)
+        self.rewritten = try Self.join(rewritten, outbound.descriptor.number)
         self.outbound = outbound.descriptor
         self.inbound = inbound.descriptor
         self.tunnel = tunnel.descriptor
@@ -66,7 +77,7 @@ package final class PodSockets: Sendable {
     /// - Throws: ``CaptureFailure`` when they are not three, or were taken before.
     init(
         adopting listeners: DescriptorBundle, in namespace: NetworkNamespace, acceptsIPv6: Bool, keepAlive: KeepAlive,
-        binding: Binding
+        binding: Binding, rewritten: RewrittenConnections?
     ) throws(CaptureFailure) {
         guard listeners.open.count == 3 else { throw CaptureFailure("its listeners are not the three that are known") }
         let numbers = listeners.take()
@@ -77,6 +88,7 @@ package final class PodSockets: Sendable {
         self.keepAlive = keepAlive
         self.binding = binding
         listenerPorts = Self.ports(numbers[0], numbers[1], numbers[2])
+        self.rewritten = try Self.join(rewritten, numbers[0])
         outbound = Descriptor(owning: numbers[0])
         inbound = Descriptor(owning: numbers[1])
         tunnel = Descriptor(owning: numbers[2])
@@ -91,8 +103,21 @@ package final class PodSockets: Sendable {
     ///
     /// For a connection that no rule redirected it is the listener's own address; whoever forwards must refuse
     /// ``CapturePort/isOwn(_:)``. Nil when the kernel cannot say (the connection is already gone).
-    package func originalDestination(of connection: Int32) -> SocketAddress? {
-        binding == .anyPort ? Self.localAddress(of: connection) : Self.originalDestination(of: connection)
+    ///
+    /// - Parameter client: the program's end, as it was when the connection was accepted; nil to ask the kernel.
+    package func originalDestination(of connection: Int32, from client: SocketAddress? = nil) -> SocketAddress? {
+        guard binding == .anyPort else { return Self.originalDestination(of: connection) }
+        guard let local = Self.localAddress(of: connection) else { return nil }
+        guard local.port == listenerPorts.outbound, let rewritten else { return local }
+        guard let client = client ?? Kernel.peerAddress(connection) else { return nil }
+        return rewritten.connections.takeDestination(from: client, at: local, pod: rewritten.pod) ?? local
+    }
+
+    private static func join(_ connections: RewrittenConnections?, _ listener: Int32) throws(CaptureFailure) -> (
+        connections: RewrittenConnections, pod: UInt64
+    )? {
+        guard let connections else { return nil }
+        return (connections, try namespaceCookie(of: listener))
     }
 
     /// Whether an accepted outbound connection was made to the listener itself, so that forwarding it would lead back here.

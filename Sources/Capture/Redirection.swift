@@ -16,6 +16,8 @@ protocol Redirection: AnyObject {
     func repair() throws(CaptureFailure) -> [String]
     /// Whether another ztund serves the pod too: the one that takes over from us.
     var isTakenOver: Bool { get }
+    /// Goes on in a kindred mode, without a moment in which connections are not captured.
+    func change(to mode: CaptureMode) throws(CaptureFailure)
     /// Writes down what the next ztund's object for this pod must know.
     func hand(to pod: inout PodInheritance)
     /// Takes over what the object of the ztund before this one had installed; ``repair()`` follows.
@@ -28,6 +30,7 @@ extension Redirection {
     func hand(to pod: inout PodInheritance) {}
     func adopt(_ pod: PodInheritance) {}
     var canaryMark: CanaryMark? { nil }
+    func change(to mode: CaptureMode) throws(CaptureFailure) {}
 }
 
 /// The mode ``CaptureMode/external``: the rules are someone else's.

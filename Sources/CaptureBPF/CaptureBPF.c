@@ -26,8 +26,8 @@
 struct zt_capture {
     struct bpf_object *object;
     char folder[256];
-    int pods, addresses, listeners, sources, nodes;
-    int connect4, connect6, probe;
+    int pods, addresses, listeners, sources, nodes, targets, rewritten;
+    int connect4, connect6, probe, rewrites[3];
 };
 
 static _Thread_local char words[1024];
@@ -108,14 +108,18 @@ static int load(struct zt_capture *c) {
     if (r == 0) r = open_map(c, "listeners", &c->listeners);
     if (r == 0) r = open_map(c, "sources", &c->sources);
     if (r == 0) r = open_map(c, "nodes", &c->nodes);
-    int probes;
-    if (r == 0) r = open_map(c, "probes", &probes);
+    if (r == 0) r = open_map(c, "targets", &c->targets);
+    if (r == 0) r = open_map(c, "rewritten", &c->rewritten);
+    int unused;
+    if (r == 0) r = open_map(c, "probes", &unused);
+    if (r == 0) r = open_map(c, "rewrites", &unused);
     return r;
 }
 
 static void unpin(struct zt_capture *c) {
     static const char *const names[] = {
-        "connect4", "connect6", "probe", "pods", "addresses", "listeners", "sources", "nodes", "probes",
+        "connect4", "connect6", "probe",   "connecting", "peername4", "peername6", "pods",      "addresses",
+        "listeners", "sources", "nodes",    "probes",   "targets",   "rewritten", "rewrites",
     };
     char path[320];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -135,7 +139,7 @@ struct zt_capture *zt_capture_open(const char *folder, int *result) {
         *result = -ENOMEM;
         return NULL;
     }
-    c->connect4 = c->connect6 = c->probe = -1;
+    c->connect4 = c->connect6 = c->probe = c->rewrites[0] = c->rewrites[1] = c->rewrites[2] = -1;
     char path[320];
     *result = make_folder(c, folder);
     if (*result == 0) *result = path_of(c, path, sizeof path, "pods");
@@ -158,11 +162,16 @@ static void close_number(int *fd) {
     *fd = -1;
 }
 
-void zt_capture_close(struct zt_capture *c) {
-    if (!c) return;
+static void close_links(struct zt_capture *c) {
     close_number(&c->connect4);
     close_number(&c->connect6);
     close_number(&c->probe);
+    for (int i = 0; i < 3; i++) close_number(&c->rewrites[i]);
+}
+
+void zt_capture_close(struct zt_capture *c) {
+    if (!c) return;
+    close_links(c);
     if (c->object) bpf_object__close(c->object);
     free(c);
 }
@@ -250,41 +259,67 @@ int zt_capture_attach_probe(struct zt_capture *c, const char *cgroup) {
     return attach_cgroup(c, "ztun_probe", BPF_CGROUP_SOCK_OPS, cgroup, "probe", &c->probe);
 }
 
-static int foreign(struct zt_capture *c, int cgroup, enum bpf_attach_type type, const char *own, char *names, size_t capacity) {
+static const struct {
+    const char *program, *pin;
+    enum bpf_attach_type type;
+} rewriting[3] = {
+    {"ztun_rewritten", "connecting", BPF_CGROUP_SOCK_OPS},
+    {"ztun_peername4", "peername4", BPF_CGROUP_INET4_GETPEERNAME},
+    {"ztun_peername6", "peername6", BPF_CGROUP_INET6_GETPEERNAME},
+};
+
+int zt_capture_attach_rewriting(struct zt_capture *c, const char *cgroup) {
+    quiet();
+    int fresh = 0;
+    for (int i = 0; i < 3; i++) {
+        int result = attach_cgroup(c, rewriting[i].program, rewriting[i].type, cgroup, rewriting[i].pin, &c->rewrites[i]);
+        if (result < 0) return result;
+        fresh |= result;
+    }
+    return fresh;
+}
+
+int zt_capture_rewriting_is_attached(struct zt_capture *c, const char *cgroup) {
+    uint64_t inode = inode_of(cgroup);
+    for (int i = 0; i < 3; i++)
+        if (!pinned_at(c, rewriting[i].pin, inode)) return 0;
+    return 1;
+}
+
+static void add_name(char *names, size_t capacity, const char *name) {
+    size_t used = strlen(names);
+    snprintf(names + used, capacity - used, "%s%s", used ? " " : "", name[0] ? name : "unnamed");
+}
+
+// The programs of one hook in the order in which they run; those of ours have one beginning.
+static int foreign(int cgroup, enum bpf_attach_type type, struct zt_foreign_programs *found) {
     uint32_t ids[64], count = 64, flags = 0;
-    int found = 0;
-    struct bpf_prog_info mine;
-    uint32_t size = sizeof mine;
-    memset(&mine, 0, sizeof mine);
-    int p = program(c, own);
-    if (p < 0 || bpf_obj_get_info_by_fd(p, &mine, &size) < 0) return -EINVAL;
     if (bpf_prog_query(cgroup, type, BPF_F_QUERY_EFFECTIVE, &flags, ids, &count) < 0) return -errno;
+    int seen = 0;
     for (uint32_t i = 0; i < count && i < 64; i++) {
         struct bpf_prog_info info;
-        size = sizeof info;
+        uint32_t size = sizeof info;
         memset(&info, 0, sizeof info);
         int fd = bpf_prog_get_fd_by_id(ids[i]);
         if (fd < 0) continue;
-        // Another ztund's program has our name: it looks only after its own pods.
-        if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && strcmp(info.name, mine.name) != 0) {
-            size_t used = strlen(names);
-            snprintf(names + used, capacity - used, "%s%s", used ? " " : "", info.name[0] ? info.name : "unnamed");
-            found++;
+        if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0) {
+            // Another ztund's program has our name: it looks only after its own pods.
+            if (strncmp(info.name, "ztun_", 5) == 0) seen = 1;
+            else add_name(seen ? found->after : found->before, sizeof found->before, info.name);
         }
         close(fd);
     }
-    return found;
+    return 0;
 }
 
-int zt_capture_foreign_programs(struct zt_capture *c, const char *cgroup, char *names, size_t capacity) {
-    quiet();
-    names[0] = 0;
+int zt_capture_foreign_programs(const char *cgroup, struct zt_foreign_programs *found) {
+    memset(found, 0, sizeof *found);
     int fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return -errno;
-    int four = foreign(c, fd, BPF_CGROUP_INET4_CONNECT, "ztun_connect4", names, capacity);
-    int six = foreign(c, fd, BPF_CGROUP_INET6_CONNECT, "ztun_connect6", names, capacity);
+    int result = foreign(fd, BPF_CGROUP_INET4_CONNECT, found);
+    if (result == 0) result = foreign(fd, BPF_CGROUP_INET6_CONNECT, found);
     close(fd);
-    return four < 0 ? four : six < 0 ? six : four + six;
+    return result;
 }
 
 // The lookup program with the pod's cookie in place of the constant; the kernel checks it anew.
@@ -395,6 +430,47 @@ int zt_capture_has_pod(struct zt_capture *c, uint64_t pod) {
     return bpf_map_lookup_elem(c->pods, &pod, &value) == 0;
 }
 
+uint32_t zt_capture_pod_flags(struct zt_capture *c, uint64_t pod) {
+    struct zt_pod value = {.flags = 0};
+    return bpf_map_lookup_elem(c->pods, &pod, &value) == 0 ? value.flags : 0;
+}
+
+int zt_capture_set_targets(struct zt_capture *c, uint64_t pod, const uint8_t ip4[16], const uint8_t ip6[16]) {
+    quiet();
+    struct zt_pod_targets wanted, found;
+    memcpy(&wanted.ip4, ip4, 16);
+    memcpy(&wanted.ip6, ip6, 16);
+    if (bpf_map_lookup_elem(c->targets, &pod, &found) == 0 && memcmp(&found, &wanted, sizeof wanted) == 0) return 0;
+    return bpf_map_update_elem(c->targets, &pod, &wanted, BPF_ANY) < 0 ? -errno : 1;
+}
+
+int zt_capture_clear_targets(struct zt_capture *c, uint64_t pod) { return forget(c->targets, &pod); }
+
+int zt_capture_rewritten_map(const struct zt_capture *c) {
+    int fd = fcntl(c->rewritten, F_DUPFD_CLOEXEC, 3);
+    return fd < 0 ? -errno : fd;
+}
+
+static void set_end(struct zt_destination *end, const uint8_t ip[16], uint16_t port) {
+    memcpy(&end->ip, ip, 16);
+    end->port = port;
+}
+
+int zt_rewritten_take(
+    int map, uint64_t pod, const uint8_t client[16], uint16_t client_port, uint8_t server[16], uint16_t *server_port) {
+    struct zt_rewritten_flow flow;
+    struct zt_destination wanted;
+    memset(&flow, 0, sizeof flow);
+    flow.pod = pod;
+    set_end(&flow.client, client, client_port);
+    set_end(&flow.server, server, *server_port);
+    if (bpf_map_lookup_elem(map, &flow, &wanted) < 0) return errno == ENOENT ? 0 : -errno;
+    bpf_map_delete_elem(map, &flow);
+    memcpy(server, &wanted.ip, 16);
+    *server_port = (uint16_t)wanted.port;
+    return 1;
+}
+
 int zt_capture_clear_pod(struct zt_capture *c, uint64_t pod) { return forget(c->pods, &pod); }
 
 int zt_capture_pods(struct zt_capture *c, uint64_t *pods, int capacity) {
@@ -481,6 +557,7 @@ int zt_capture_set_sources(struct zt_capture *c, const uint8_t *addresses, const
 static void forget_pod(struct zt_capture *c, uint64_t pod) {
     for (int kind = ZT_OUTBOUND; kind <= ZT_TUNNEL; kind++) zt_capture_clear_listener(c, pod, kind);
     zt_capture_clear_pod(c, pod);
+    zt_capture_clear_targets(c, pod);
     zt_capture_set_addresses(c, pod, NULL, 0);
     zt_capture_detach_lookup(c, pod);
 }
@@ -510,9 +587,7 @@ int zt_capture_remove_if_unused(struct zt_capture *c) {
     uint64_t any;
     if (zt_capture_pods(c, &any, 1) > 0) return 0;
     unpin(c);
-    close_number(&c->connect4);
-    close_number(&c->connect6);
-    close_number(&c->probe);
+    close_links(c);
     return 1;
 }
 

@@ -23,6 +23,8 @@ struct zt_ip {
 enum zt_pod_flag {
     // Without a ztund the pod's connections go through as if it were not enrolled.
     ZT_POD_FAIL_OPEN = 1,
+    // What the pod opens is sent to an address of its own instead of being marked.
+    ZT_POD_REWRITE = 2,
 };
 
 struct zt_pod {
@@ -57,4 +59,28 @@ struct zt_flow {
     struct zt_ip server;
     __u16 client_port;
     __u16 server_port;
+};
+
+// One end of a connection; the port in host order.
+struct zt_destination {
+    struct zt_ip ip;
+    __u32 port;
+};
+
+// What became of a socket's connect; not rewritten where the target has no port.
+struct zt_rewrite {
+    struct zt_destination wanted;
+    struct zt_destination target;
+};
+
+struct zt_rewritten_flow {
+    __u64 pod;
+    struct zt_destination client;
+    struct zt_destination server;
+};
+
+// An address of the pod by family; zero where it has none.
+struct zt_pod_targets {
+    struct zt_ip ip4;
+    struct zt_ip ip6;
 };

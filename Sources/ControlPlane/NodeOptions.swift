@@ -6,6 +6,8 @@ package enum CaptureMode: String, Sendable, CaseIterable {
     case auto
     /// BPF programs, pinned so that pods stay closed without us.
     case bpf
+    /// As `bpf`, below another program on the connect hook that replaces addresses.
+    case bpfRewrite = "bpf-rewrite"
     /// nft rules in the pod's network namespace, ours to install, repair and remove.
     case nft
     /// Somebody else's rules lead to our ports (istio-cni for instance).

@@ -274,13 +274,26 @@ final class NodeRounds {
     }
 
     func advancePods() {
-        capture.refresh()
         let start = Kernel.monotonicNow()
+        if capture.refresh(now: start) { reconsiderPods() }
         for capture in Array(pods.values) {
             let now = Kernel.monotonicNow()
             // A thousand pods at the start take a minute: certificates, state and status have their turns in between.
             guard now - start < 250_000_000 else { return }
             if let due = capture.nextDue, due <= now { advance(capture, now: now) }
+        }
+    }
+
+    /// Pods go on in another mode where that became the better one.
+    private func reconsiderPods() {
+        for pod in pods.values where pod.reconsider() {
+            let status = pod.status
+            node.log.write(
+                .info, .inpod, "pod \(pod.location.pod) is captured in another mode", now: Kernel.realtimeNow()
+            ) { line in
+                line.field("capture", string: status.mode.rawValue)
+                line.field("cause", string: status.modeReason)
+            }
         }
     }
 

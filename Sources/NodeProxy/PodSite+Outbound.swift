@@ -9,7 +9,7 @@ extension PodSite {
     /// A program in the pod opened a connection: decide where it goes, then carry it or hand it to who does.
     func acceptOutbound(_ socket: consuming Descriptor, _ peer: SocketAddress) {
         let now = worker.loop.now
-        guard let destination = sockets.originalDestination(of: socket.number) else { return }
+        guard let destination = sockets.originalDestination(of: socket.number, from: peer) else { return }
         guard !sockets.canaries.takes(.outbound, from: peer, to: destination) else {
             return Kernel.resetOnClose(socket.number)
         }

@@ -42,7 +42,9 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("A pod: NAMESPACE/NAME@/path/of/its/netns. May be repeated.", valueName: "pod"))
     var pod: [String] = []
 
-    @Option(help: ArgumentHelp("nft (default), bpf, auto or external (somebody else's rules).", valueName: "mode"))
+    @Option(
+        help: ArgumentHelp(
+            "nft (default), bpf, bpf-rewrite, auto or external (somebody else's rules).", valueName: "mode"))
     var capture: String?
 
     @Option(
@@ -120,7 +122,9 @@ struct RunCommand: ParsableCommand {
     private func options() throws -> NodeOptions {
         var options = NodeOptions()
         options.capture = try capture.map {
-            try ProgramFlags.parse($0, "--capture", "auto, bpf, nft or external") { CaptureMode(rawValue: $0) }
+            try ProgramFlags.parse($0, "--capture", "auto, bpf, bpf-rewrite, nft or external") {
+                CaptureMode(rawValue: $0)
+            }
         }
         options.canary = noCanary ? false : nil
         options.podCgroup = podCgroup

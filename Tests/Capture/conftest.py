@@ -9,7 +9,9 @@ from support.netns import Wire
 from support.servers import HTTPServer
 from support.world import World, make_network
 
-MODES = ["bpf", "nft"]
+MODES = ["bpf", "bpf-rewrite", "nft"]
+# For tests that start daemons of their own: what is peculiar to the others is in the quick tests of all modes.
+USUAL_MODES = ["bpf", "nft", pytest.param("bpf-rewrite", marks=pytest.mark.slow)]
 
 
 @contextlib.contextmanager
@@ -55,7 +57,7 @@ def mesh(request, tmp_path_factory):
         yield mesh
 
 
-@pytest.fixture(params=MODES)
+@pytest.fixture(params=USUAL_MODES)
 def bare(request, tmp_path):
     """The stage of one mode without daemons."""
     with stage(tmp_path, request.param) as mesh:

@@ -97,6 +97,10 @@ def test_connection_is_captured(mesh, seen, how, family):
     assert (result["local"][0], result["peer"]) == (own, own)
     server = mesh.world.server
     wanted = {"v4": (server.ipv4, VIP), "v6": (server.ipv6, VIP6)}[family]
+    if mesh.mode == "bpf-rewrite" and how == "mptcp":
+        # The hook that restores the address sees only TCP's own sockets (docs/capture.md).
+        assert result["remote"][0] == own and result["remote"][1] != 8080, "it is restored now: correct docs/capture.md"
+        return
     assert result["remote"] == ([wanted[1], 80] if how == "service" else [wanted[0], 8080])
     if how == "nonblocking":
         assert (result["first"], result["second"]) == ("EINPROGRESS", "0")

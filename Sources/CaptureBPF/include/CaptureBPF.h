@@ -12,6 +12,8 @@ struct zt_capture;
 enum { ZT_CAPTURE_OUTBOUND = 0, ZT_CAPTURE_INBOUND = 1, ZT_CAPTURE_TUNNEL = 2 };
 // The pod's connections go through uncaptured while nobody serves it.
 enum { ZT_CAPTURE_FAIL_OPEN = 1 };
+// What the pod opens is sent to an address of its own (zt_capture_set_targets) instead of being marked.
+enum { ZT_CAPTURE_REWRITE = 2 };
 
 // Loads the programs and opens or makes the maps in a folder of a BPF file system, where they outlive the process.
 // NULL with -errno in *result; -ENOTSUP when the folder is not in a BPF file system.
@@ -30,8 +32,17 @@ int zt_capture_attach_connect(struct zt_capture *capture, const char *cgroup);
 int zt_capture_connect_is_attached(struct zt_capture *capture, const char *cgroup);
 // Attaches the probe program to the cgroup of an agent whose connections reach applications directly.
 int zt_capture_attach_probe(struct zt_capture *capture, const char *cgroup);
-// The names of other programs that act on connects in that cgroup, separated by blanks; returns their number.
-int zt_capture_foreign_programs(struct zt_capture *capture, const char *cgroup, char *names, size_t capacity);
+// Attaches what pods with ZT_CAPTURE_REWRITE need to the same cgroup as the connect programs. 1 when anew.
+int zt_capture_attach_rewriting(struct zt_capture *capture, const char *cgroup);
+int zt_capture_rewriting_is_attached(struct zt_capture *capture, const char *cgroup);
+
+// The names of others' programs that act on connects in a cgroup, separated by blanks: those that run before the first of
+// ours (or at all, when ours is not there), and those that run after it and see what ours made of the connect.
+struct zt_foreign_programs {
+    char before[512];
+    char after[512];
+};
+int zt_capture_foreign_programs(const char *cgroup, struct zt_foreign_programs *found);
 
 // Attaches the pod's copy of the lookup program to its namespace. 1 when anew, 0 when an earlier one was replaced.
 int zt_capture_attach_lookup(struct zt_capture *capture, uint64_t pod, int namespace_fd, uint64_t namespace_inode);
@@ -49,6 +60,17 @@ int zt_capture_clear_listener(struct zt_capture *capture, uint64_t pod, int kind
 int zt_capture_set_pod(struct zt_capture *capture, uint64_t pod, uint32_t flags);
 // 1 when it is enrolled.
 int zt_capture_has_pod(struct zt_capture *capture, uint64_t pod);
+// The flags of an enrolled pod; 0 for one that is not.
+uint32_t zt_capture_pod_flags(struct zt_capture *capture, uint64_t pod);
+// The addresses that a pod's rewritten connections are sent to; zeros for a family without one. 1 when that changed them.
+int zt_capture_set_targets(struct zt_capture *capture, uint64_t pod, const uint8_t ip4[16], const uint8_t ip6[16]);
+int zt_capture_clear_targets(struct zt_capture *capture, uint64_t pod);
+// A descriptor, the caller's own, for zt_rewritten_take.
+int zt_capture_rewritten_map(const struct zt_capture *capture);
+// Replaces the server's address and port as an accepted connection has them by those that its client asked for, and forgets
+// them: 1, or 0 when nothing is known of the connection. Any thread.
+int zt_rewritten_take(
+    int map, uint64_t pod, const uint8_t client[16], uint16_t client_port, uint8_t server[16], uint16_t *server_port);
 int zt_capture_clear_pod(struct zt_capture *capture, uint64_t pod);
 // Enrolled pods; returns their number, at most capacity.
 int zt_capture_pods(struct zt_capture *capture, uint64_t *pods, int capacity);
