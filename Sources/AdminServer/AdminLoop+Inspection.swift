@@ -70,6 +70,26 @@ extension AdminLoop {
         }
     }
 
+    /// Tells who calls pods in plaintext.
+    func judgeStrictness(
+        _ namespace: String, _ workload: String, _ reply: @escaping @Sendable (AdminResponse) -> Void
+    ) {
+        var question = WorkerQuestion(refusals: 0, connections: ListQuery.longest)
+        question.journal = true
+        inspect(question) { [unowned self] inspection in
+            guard inspection.answers.allSatisfy({ $0.journal != nil }) else {
+                let message = "this program keeps no journal of connections; ask ztund"
+                return reply(Self.json(CommandReply(ok: false, message: message), status: 409))
+            }
+            let report = source.report()
+            let readiness = StrictReadiness(
+                namespace: namespace, workload: workload, pods: report.pods.map { "\($0.namespace)/\($0.name)" },
+                snapshot: source.meshSnapshot, answers: inspection.answers, silentWorkers: inspection.silentWorkers,
+                since: UInt64(clamping: report.startedAt.unixSeconds) * 1_000_000_000, now: Kernel.realtimeNow())
+            compose(reply) { Self.json(readiness.report(program: report.program), status: 200) }
+        }
+    }
+
     /// Begins to write flows to a connection.
     func stream(_ query: FlowQuery, to connection: AdminConnection) {
         let stream = FlowStream(query, for: connection, server: self)

@@ -115,6 +115,8 @@ final class AdminLoop: EventHandler {
             dumpConfiguration(replying(to: connection))
         case .list(let query): list(query, replying(to: connection))
         case .flows(let query): stream(query, to: connection)
+        case .strictReady(let namespace, let workload):
+            judgeStrictness(namespace, workload, replying(to: connection))
         case .why: explain(connection.body, replying(to: connection))
         case .status: ask(.status, for: connection)
         case .metrics(let openMetrics): ask(.metrics(openMetrics: openMetrics), for: connection)

@@ -11,6 +11,8 @@ enum AdminRoute: Equatable, Sendable {
     case list(ListQuery)
     case why
     case flows(FlowQuery)
+    /// Of a namespace, and in it of a workload where that is not empty.
+    case strictReady(namespace: String, workload: String)
     case addPod
     case removePod
     /// Nothing of ours: the answer is ready.
@@ -40,6 +42,8 @@ extension AdminRoute {
         case (.readiness, "/healthz/ready"): known["GET"] = .readiness
         case (.control, "/status"): known["GET"] = .status
         case (.control, "/why"): known["POST"] = .why
+        case (.control, "/strict-ready"):
+            known["GET"] = .strictReady(namespace: query["namespace"] ?? "", workload: query["workload"] ?? "")
         case (.control, "/flows"): known["GET"] = .flows(FlowQuery(query))
         case (.control, "/pods"):
             known["POST"] = .addPod

@@ -28,6 +28,8 @@ package struct WorkerAnswer: Sendable {
     package internal(set) var worker = 0
     /// Where flows were asked for; the other figures are left out then.
     package var flows: FlowAnswer?
+    /// Where it was asked for.
+    package var journal: JournalAnswer?
 
     package init() {}
 }

@@ -9,6 +9,8 @@ package struct WorkerQuestion: Sendable, Hashable {
 
     /// Only flows, and none of the rest.
     package var flows: FlowQuestion?
+    /// Whether the journal of the last day is wanted.
+    package var journal = false
 
     package init(refusals: Int = 100, connections: Int = 0, pod: String? = nil) {
         self.refusals = refusals

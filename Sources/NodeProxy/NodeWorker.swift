@@ -23,6 +23,7 @@ final class NodeWorker {
     }
     var pods: [String: PodSite] = [:]
     var refusals = RefusalRing()
+    var journal = FlowJournal()
     var flows = FlowRing()
     /// Flows are recorded until then (monotonic nanoseconds), and have been since then (of 1970).
     var observedUntil: UInt64 = 0
@@ -90,6 +91,7 @@ final class NodeWorker {
     private func adopt(_ snapshot: MeshSnapshot) {
         self.snapshot = snapshot
         seriesCache.removeAll(keepingCapacity: true)
+        journal.forgetObjects()
         for site in pods.values {
             site.adopt(snapshot)
             site.review()
@@ -141,6 +143,7 @@ final class NodeWorker {
         answer.traffic = traffic.snapshot()
         answer.refusals = refusals.newest(question.refusals)
         answer.refusalsHeld = refusals.count
+        if question.journal { answer.journal = journalAnswer }
         answer.live = question.connections > 0 ? liveConnections(question) : []
         answer.cpuNanoseconds = Kernel.threadCPUTime()
         answer.turns = loop.turns
@@ -182,6 +185,7 @@ final class NodeWorker {
             traffic.closed(series, flag: failure.map { ResponseFlag($0.reason) } ?? .none)
         }
         if let failure { remember(record, failure) }
+        note(record, failure)
         if isObserving { observe(record, outcome, failure) }
         if log.isEnabled(.info, .access) || failure != nil {
             log.complete(record.access(outcome, failure: failure, now: loop.now), now: Kernel.realtimeNow())
@@ -203,6 +207,7 @@ final class NodeWorker {
     /// A connection refused before it was counted.
     func refused(_ record: ConnectionRecord, _ failure: TunnelFailure) {
         remember(record, failure)
+        note(record, failure)
         if isObserving {
             var record = record
             record.timing = timing(acceptedAt: record.acceptedAt, socket: -1)
