@@ -104,6 +104,46 @@ int zt_fwmark_rule(int add, int ipv6, uint32_t mark, uint32_t table, uint32_t pr
     return change(&r, add);
 }
 
+static int policy_rule(int add, int ipv6, const struct zt_policy_rule *rule) {
+    struct fib_rule_hdr header = {
+        .family = ipv6 ? AF_INET6 : AF_INET,
+        .dst_len = rule->length,
+        .action = rule->table ? FR_ACT_TO_TBL : rule->target ? FR_ACT_GOTO : FR_ACT_NOP,
+    };
+    struct request r;
+    uint8_t protocol = ZT_PROTOCOL, tcp = IPPROTO_TCP;
+    uint16_t flags = NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_EXCL : 0);
+    start(&r, add ? RTM_NEWRULE : RTM_DELRULE, flags, &header, sizeof header);
+    attribute32(&r, FRA_PRIORITY, rule->priority);
+    attribute(&r, FRA_PROTOCOL, &protocol, sizeof protocol);
+    if (rule->table) attribute32(&r, FRA_TABLE, rule->table);
+    if (rule->target) attribute32(&r, FRA_GOTO, rule->target);
+    if (rule->mark) {
+        attribute32(&r, FRA_FWMARK, rule->mark);
+        attribute32(&r, FRA_FWMASK, 0xffffffff);
+    }
+    if (rule->local_tcp) {
+        attribute(&r, FRA_IIFNAME, "lo", 3);
+        attribute(&r, FRA_IP_PROTO, &tcp, sizeof tcp);
+    }
+    if (rule->length) attribute(&r, FRA_DST, ipv6 ? rule->destination : rule->destination + 12, ipv6 ? 16 : 4);
+    return change(&r, add);
+}
+
+int zt_add_rule(int ipv6, const struct zt_policy_rule *rule) { return policy_rule(1, ipv6, rule); }
+
+int zt_remove_rule(int ipv6, const struct zt_policy_rule *rule) { return policy_rule(0, ipv6, rule); }
+
+int zt_remove_own_rule(int ipv6, uint32_t priority) {
+    struct fib_rule_hdr header = {.family = ipv6 ? AF_INET6 : AF_INET};
+    struct request r;
+    uint8_t protocol = ZT_PROTOCOL;
+    start(&r, RTM_DELRULE, NLM_F_ACK, &header, sizeof header);
+    attribute32(&r, FRA_PRIORITY, priority);
+    attribute(&r, FRA_PROTOCOL, &protocol, sizeof protocol);
+    return change(&r, 0);
+}
+
 int zt_local_route(int add, int ipv6, uint32_t table) {
     struct rtmsg route = {
         .rtm_family = ipv6 ? AF_INET6 : AF_INET,
@@ -296,6 +336,8 @@ int zt_marked_route_is_local(int ipv6, uint32_t mark) {
     start(&r, RTM_GETROUTE, 0, &route, sizeof route);
     attribute(&r, RTA_DST, ipv6 ? far6 : far4, ipv6 ? 16 : 4);
     attribute32(&r, RTA_MARK, mark);
+    uint8_t tcp = IPPROTO_TCP;
+    attribute(&r, RTA_IP_PROTO, &tcp, sizeof tcp);
     char answer[4096] __attribute__((aligned(8)));
     int size = ask(NETLINK_ROUTE, &r, answer, sizeof answer);
     if (size == -ENETUNREACH || size == -EHOSTUNREACH || size == -ENETDOWN) return 0;

@@ -9,26 +9,25 @@ internal import MeshModel
 final class BPFPrograms {
     /// The cgroup whose processes' connects are looked at: one above all pods, or the root.
     ///
-    /// Nil where only what an earlier ztund left is to be released.
-    let cgroup: String?
+    /// Nil before ``attach(to:)``, and where connects are not looked at.
+    private(set) var cgroup: String?
+    /// Whether the cgroup may be looked for again when it is gone.
+    private var isFound = false
     private let handle: OpaquePointer
     /// The pods that this process enrolled or took over.
     private var own: Set<UInt64> = []
 
-    /// Loads the programs and attaches those of the node.
-    init(folder: String, cgroup: String?, sources: [IPPrefix], probeCgroup: String?) throws(CaptureFailure) {
-        self.cgroup = cgroup
+    /// Loads the programs.
+    ///
+    /// - Parameter sources: those that reach applications directly; nil where only what an earlier ztund left is to be released.
+    init(folder: String, sources: [IPPrefix]?, probeCgroup: String?) throws(CaptureFailure) {
         var result: Int32 = 0
         guard let handle = zt_capture_open(folder, &result) else {
             throw Self.unopened(folder, SystemError("bpf", -result))
         }
         self.handle = handle
         do throws(CaptureFailure) {
-            if let cgroup {
-                try set(sources: sources)
-                let attached = zt_capture_attach_connect(handle, cgroup)
-                try Self.check("attach to connects in the cgroup \"\(escaped(cgroup))\"", attached)
-            }
+            if let sources { try set(sources: sources) }
             if let probeCgroup {
                 let name = "watch the probes of the cgroup \"\(escaped(probeCgroup))\""
                 try Self.check(name, zt_capture_attach_probe(handle, probeCgroup))
@@ -42,6 +41,18 @@ final class BPFPrograms {
 
     deinit {
         zt_capture_close(handle)
+    }
+
+    /// Attaches the programs that look at connects.
+    ///
+    /// - Parameter named: the cgroup above all pods; nil to look for it.
+    func attach(to named: String?) throws(CaptureFailure) {
+        let place: String
+        if let named { place = named } else { place = try PodCgroup.find() }
+        try Self.check(
+            "attach to connects in the cgroup \"\(escaped(place))\"", zt_capture_attach_connect(handle, place))
+        cgroup = place
+        isFound = named == nil
     }
 
     /// Whether a ztund has left maps in a folder.
@@ -74,8 +85,8 @@ final class BPFPrograms {
     /// Puts the node's programs back where they were attached; what was missing, in words.
     func repair() throws(CaptureFailure) -> [String] {
         guard let cgroup, zt_capture_connect_is_attached(handle, cgroup) == 0 else { return [] }
-        try Self.check(
-            "attach to connects in the cgroup \"\(escaped(cgroup))\"", zt_capture_attach_connect(handle, cgroup))
+        // The cgroup itself may be gone, and another be the pods' parent now.
+        try attach(to: isFound ? nil : cgroup)
         return ["connect programs"]
     }
 

@@ -11,17 +11,26 @@ final class BPFRedirection: Redirection {
     private let pod: UInt64
     private let failOpen: Bool
     private var isRewriting: Bool
+    /// What selects the pod's connections where no program on connects does; nil in other modes.
+    private var selection: RouteSelection?
+    /// Addresses from which agents of the node reach applications directly.
+    private let directSources: () -> [IPPrefix]
     private let nft: NftProgram
     private let replies: PolicyRoutes
     private var routes: CapturedRoutes
     private var settings = [PodSetting.acceptMark] + PodSetting.reflectMarks
 
-    /// - Parameter mode: one of those for which ``CaptureMode/isBPF`` holds.
+    /// - Parameters:
+    ///   - mode: one of those for which ``CaptureMode/isBPF`` holds.
+    ///   - directSources: addresses from which agents of the node reach applications directly, at the time of the call.
     init(
         _ mode: CaptureMode, in namespace: NetworkNamespace, sockets: PodSockets, programs: BPFPrograms, failOpen: Bool,
-        nftProgram: String
+        nftProgram: String, directSources: @escaping () -> [IPPrefix]
     ) throws(CaptureFailure) {
         isRewriting = mode == .bpfRewrite
+        selection = mode == .bpfRoute ? RouteSelection(namespace: namespace) : nil
+        self.directSources = directSources
+        if mode == .bpfRoute { settings += PodSetting.reversePath(in: namespace) }
         nft = NftProgram(name: nftProgram)
         self.namespace = namespace
         self.sockets = sockets
@@ -49,6 +58,7 @@ final class BPFRedirection: Redirection {
 
     func unprepare() throws(CaptureFailure) {
         for index in settings.indices { settings[index].restore(in: namespace) }
+        try selection?.remove()
         try routes.remove()
         try replies.remove()
         _ = try programs.set(addresses: [], of: pod)
@@ -62,6 +72,12 @@ final class BPFRedirection: Redirection {
             try removeRules()
             // Last: until now the pod's connects were its own, from now on they are ours.
             try programs.enrol(pod, flags)
+            _ = try selection?.install(directSources(), families: routes.families)
+            // A ztund before this one may have selected by route.
+            if isAdopted, selection == nil {
+                var old = RouteSelection(namespace: namespace)
+                try old.remove()
+            }
         } catch {
             if !isAdopted { try? uninstall() }
             throw error
@@ -101,11 +117,12 @@ final class BPFRedirection: Redirection {
     }
 
     func uninstall() throws(CaptureFailure) {
+        try selection?.remove()
         try programs.release(pod)
     }
 
     func repair() throws(CaptureFailure) -> [String] {
-        var repaired = try programs.repair()
+        var repaired = selection == nil ? try programs.repair() : []
         let addresses = try addresses()
         repaired += try replies.install()
         if try programs.set(addresses: addresses, of: pod) { repaired.append("addresses") }
@@ -121,6 +138,7 @@ final class BPFRedirection: Redirection {
             try programs.enrol(pod, flags)
             repaired.append("enrolment")
         }
+        repaired += try selection?.install(directSources(), families: routes.families) ?? []
         return repaired
     }
 
@@ -140,7 +158,7 @@ final class BPFRedirection: Redirection {
     }
 
     /// The mark that the connect program gives: ztund's own cgroup is not the pod's, so that program is looked at by itself.
-    var canaryMark: CanaryMark? { CanaryMark(outbound: CaptureMark.captured) }
+    var canaryMark: CanaryMark? { CanaryMark(outbound: selection == nil ? CaptureMark.captured : 0) }
 
     private func addresses() throws(CaptureFailure) -> [InterfaceAddress] {
         let found: [InterfaceAddress]

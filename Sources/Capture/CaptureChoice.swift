@@ -20,6 +20,12 @@ package struct CaptureChoice: Sendable, Hashable {
             return CaptureChoice(
                 mode: .nft, reason: "the pod forwards for others (\(forwarder)), which BPF does not see")
         }
+        if let hookObstacle = facts.hookObstacle {
+            if let routeObstacle = facts.routeObstacle {
+                return CaptureChoice(mode: .nft, reason: "\(hookObstacle); and \(routeObstacle)")
+            }
+            return CaptureChoice(mode: .bpfRoute, reason: "connects cannot be hooked: \(hookObstacle)")
+        }
         if !facts.laterPrograms.isEmpty {
             let names = facts.laterPrograms.joined(separator: ", ")
             return CaptureChoice(

@@ -105,6 +105,9 @@ struct CapturedRoutes {
         return own.first { $0.ip == usual?.ip } ?? own.first { $0.isGlobal }
     }
 
+    /// The families that have routes, true for IPv6.
+    var families: Set<Bool> { Set(installed.map(\.isIPv6)) }
+
     /// The addresses from which connections to elsewhere come, by family; what they are brought back to where they are rewritten.
     func sources(of addresses: [InterfaceAddress]) throws(CaptureFailure) -> (v4: IPAddress?, v6: IPAddress?) {
         let v4 = addresses.filter { $0.ip.isIPv4 && $0.isGlobal }

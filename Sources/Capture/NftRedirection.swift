@@ -51,7 +51,11 @@ final class NftRedirection: Redirection {
         do throws(CaptureFailure) {
             try program.apply(rules, in: namespace)
             // Its programs would go on refusing the pod's connects, or bring them to nobody.
-            if let predecessor { try predecessor.release(try sockets.namespaceCookie()) }
+            if let predecessor {
+                var selection = RouteSelection(namespace: namespace)
+                try selection.remove()
+                try predecessor.release(try sockets.namespaceCookie())
+            }
             // The first rules of a node load conntrack, and its settings appear only then.
             _ = try applySettings()
             // Read before the table is: a change in between then shows as a newer generation.

@@ -1,4 +1,5 @@
 internal import EventLoop
+internal import MeshModel
 
 /// What this node captures with: chooses the mode of each pod and holds the node's BPF programs. Control thread only.
 package final class NodeCapture {
@@ -6,9 +7,11 @@ package final class NodeCapture {
     private var programs: BPFPrograms?
     /// What an earlier ztund left, for releasing its pods one by one.
     private var left: BPFPrograms?
-    /// Why there are no programs.
+    /// Why there are no programs, and why those that there are cannot look at connects.
     private var obstacle: String?
+    private var hookObstacle: String?
     private var triesAgainAt: UInt64 = 0
+    private var hooksAgainAt: UInt64 = 0
     private var rounds = 0
     private var nodeAddresses: [InterfaceAddress]?
     private var rewritten: RewrittenConnections?
@@ -29,13 +32,29 @@ package final class NodeCapture {
         switch options.mode {
         case .nft, .external: return .choose(options.mode, CaptureFacts())
         case .bpf, .bpfRewrite:
-            _ = try openPrograms(now)
+            do throws(CaptureFailure) {
+                try hook(try openPrograms(now), now)
+            } catch {
+                // Nothing is left of an attempt that was in vain.
+                programs?.removeIfUnused()
+                programs = nil
+                rewritten = nil
+                throw error
+            }
             return .choose(options.mode, CaptureFacts())
+        case .bpfRoute:
+            _ = try openPrograms(now)
+            return .choose(.bpfRoute, CaptureFacts())
         case .auto:
-            _ = try? openPrograms(now)
+            if let programs = try? openPrograms(now) { try? hook(programs, now) }
             lookForOtherPrograms(now)
             var facts = CaptureFacts()
             facts.obstacle = obstacle
+            facts.hookObstacle = hookObstacle
+            if hookObstacle != nil, let count = OpenConnections.count(in: namespace), count > 0 {
+                facts.routeObstacle =
+                    "bpf-route would cut \(count) connection\(count == 1 ? "" : "s") of the pod that are open"
+            }
             facts.laterPrograms = laterPrograms
             facts.forwarder = VirtualInterface.first(in: namespace)
             return .choose(.auto, facts)
@@ -76,10 +95,12 @@ package final class NodeCapture {
         case .nft:
             return NftRedirection(
                 in: namespace, sockets: sockets, options: options, predecessor: try predecessor(now))
-        case .bpf, .bpfRewrite, .auto:
+        case .bpf, .bpfRewrite, .bpfRoute, .auto:
+            let programs = try openPrograms(now)
+            if mode != .bpfRoute { try hook(programs, now) }
             return try BPFRedirection(
-                mode, in: namespace, sockets: sockets, programs: try openPrograms(now), failOpen: false,
-                nftProgram: options.nftProgram)
+                mode, in: namespace, sockets: sockets, programs: programs, failOpen: false,
+                nftProgram: options.nftProgram, directSources: { [unowned self] in directSources })
         }
     }
 
@@ -90,6 +111,10 @@ package final class NodeCapture {
             return ["pods are captured with nft, since BPF is not possible: \(obstacle)"]
         }
         var notes: [String] = []
+        if options.mode == .auto, let hookObstacle {
+            notes.append(
+                "pods are captured with bpf-route or nft, since their connects cannot be hooked: \(hookObstacle)")
+        }
         let foreign = programs.foreignPrograms
         let isRewriting = options.mode == .bpfRewrite || options.mode == .auto
         let harmful = isRewriting ? foreign.before : Array(Set(foreign.before + foreign.after)).sorted()
@@ -146,8 +171,29 @@ package final class NodeCapture {
     private func predecessor(_ now: UInt64) throws(CaptureFailure) -> BPFPrograms? {
         if let programs = programs ?? left { return programs }
         guard BPFPrograms.isPinned(in: options.bpfDirectory) else { return nil }
-        left = try BPFPrograms(folder: options.bpfDirectory, cgroup: nil, sources: [], probeCgroup: nil)
+        left = try BPFPrograms(folder: options.bpfDirectory, sources: nil, probeCgroup: nil)
         return left
+    }
+
+    /// Has the programs look at connects, if they do not yet.
+    private func hook(_ programs: BPFPrograms, _ now: UInt64) throws(CaptureFailure) {
+        guard programs.cgroup == nil else { return }
+        if let hookObstacle, now < hooksAgainAt { throw CaptureFailure(hookObstacle) }
+        hooksAgainAt = now &+ 30_000_000_000
+        do throws(CaptureFailure) {
+            try programs.attach(to: options.podCgroup)
+            hookObstacle = nil
+        } catch {
+            hookObstacle = error.description
+            throw error
+        }
+    }
+
+    /// Addresses from which agents of the node reach applications directly.
+    private var directSources: [IPPrefix] {
+        guard options.probeCgroup != nil else { return options.probeSources }
+        let node = (nodeAddresses ?? []).compactMap { IPPrefix($0.ip, length: $0.ip.isIPv4 ? 32 : 128) }
+        return options.probeSources + node
     }
 
     private func openPrograms(_ now: UInt64) throws(CaptureFailure) -> BPFPrograms {
@@ -155,11 +201,8 @@ package final class NodeCapture {
         if let obstacle, now < triesAgainAt { throw CaptureFailure(obstacle) }
         triesAgainAt = now &+ 30_000_000_000
         do throws(CaptureFailure) {
-            let cgroup: String
-            if let named = options.podCgroup { cgroup = named } else { cgroup = try PodCgroup.find() }
             let opened = try BPFPrograms(
-                folder: options.bpfDirectory, cgroup: cgroup,
-                sources: options.probeSources, probeCgroup: options.probeCgroup)
+                folder: options.bpfDirectory, sources: options.probeSources, probeCgroup: options.probeCgroup)
             programs = opened
             obstacle = nil
             refreshAddresses()

@@ -97,6 +97,13 @@ package struct NodeCleanup {
         }
         for isIPv6 in [false, true] {
             let family = isIPv6 ? "IPv6" : "IPv4"
+            for priority in RouteSelection.priorities {
+                var rules = 0
+                while rules < 1024, act(path, namespace, { zt_remove_own_rule(isIPv6 ? 1 : 0, priority) }) {
+                    rules += 1
+                }
+                if rules > 0 { report.removed.append("\(path): \(family) rule of preference \(priority)") }
+            }
             for (mark, number) in [
                 (CaptureMark.application, CaptureRoute.table), (CaptureMark.captured, CaptureRoute.capturedTable),
             ] {

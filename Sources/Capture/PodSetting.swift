@@ -32,9 +32,20 @@ struct PodSetting {
     /// the node proxy's cost of a download (docs/performance.md). Both families, in spite of its path.
     static let acceptMark = PodSetting("/proc/sys/net/ipv4/tcp_fwmark_accept", "1")
 
+    /// Where routes select what the pod opens, the way back to a client is one of ours too, and the kernel takes what comes from
+    /// there for a packet that pretends to come from the pod itself. A strict reverse path filter would find another interface.
+    static func reversePath(in namespace: NetworkNamespace) -> [PodSetting] {
+        let folder = "/proc/sys/net/ipv4/conf"
+        let names = try? namespace.run { () throws(SystemError) in NamespaceCensus.entries(of: folder) }
+        let isStrict = (names ?? []).contains { PodSettings.read("\(folder)/\($0)/rp_filter", in: namespace) == "1" }
+        let accept = PodSetting("\(folder)/all/accept_local", "1")
+        return isStrict ? [accept, PodSetting("\(folder)/all/rp_filter", "2")] : [accept]
+    }
+
     /// All that capture may have changed in a namespace, with the kernel's own default.
     static var defaults: [(setting: PodSetting, value: String)] {
         [(migrateRequests, "0"), (acceptMark, "0"), (conntrack[0], "1"), (conntrack[1], "0")]
+            + [(PodSetting("/proc/sys/net/ipv4/conf/all/accept_local", "1"), "0")]
             + reflectMarks.map { ($0, "0") }
     }
 

@@ -37,7 +37,8 @@ extension PodSockets {
     /// Listening sockets come first in these tables, so that the beginning is enough.
     private static let tableLimit = 1 << 18
 
-    private static func read(_ path: String) throws(SystemError) -> String {
+    /// The beginning of a table of sockets, 256 KiB.
+    static func read(_ path: String) throws(SystemError) -> String {
         var buffer = [CChar](repeating: 0, count: tableLimit)
         var count = 0
         // The kernel hands out a page at a time, on one open file.

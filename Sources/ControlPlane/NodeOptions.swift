@@ -8,6 +8,8 @@ package enum CaptureMode: String, Sendable, CaseIterable {
     case bpf
     /// As `bpf`, below another program on the connect hook that replaces addresses.
     case bpfRewrite = "bpf-rewrite"
+    /// As `bpf`, with routes in place of a hook on connects.
+    case bpfRoute = "bpf-route"
     /// nft rules in the pod's network namespace, ours to install, repair and remove.
     case nft
     /// Somebody else's rules lead to our ports (istio-cni for instance).

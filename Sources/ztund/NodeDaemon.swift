@@ -44,7 +44,7 @@ struct RunCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "nft (default), bpf, bpf-rewrite, auto or external (somebody else's rules).", valueName: "mode"))
+            "nft (default), bpf, bpf-rewrite, bpf-route, auto or external (somebody else's rules).", valueName: "mode"))
     var capture: String?
 
     @Option(
@@ -122,7 +122,7 @@ struct RunCommand: ParsableCommand {
     private func options() throws -> NodeOptions {
         var options = NodeOptions()
         options.capture = try capture.map {
-            try ProgramFlags.parse($0, "--capture", "auto, bpf, bpf-rewrite, nft or external") {
+            try ProgramFlags.parse($0, "--capture", "auto, bpf, bpf-rewrite, bpf-route, nft or external") {
                 CaptureMode(rawValue: $0)
             }
         }

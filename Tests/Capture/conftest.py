@@ -9,9 +9,9 @@ from support.netns import Wire
 from support.servers import HTTPServer
 from support.world import World, make_network
 
-MODES = ["bpf", "bpf-rewrite", "nft"]
+MODES = ["bpf", "bpf-rewrite", "bpf-route", "nft"]
 # For tests that start daemons of their own: what is peculiar to the others is in the quick tests of all modes.
-USUAL_MODES = ["bpf", "nft", pytest.param("bpf-rewrite", marks=pytest.mark.slow)]
+USUAL_MODES = ["bpf", "nft", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("bpf-rewrite", "bpf-route"))]
 
 
 @contextlib.contextmanager

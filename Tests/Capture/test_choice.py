@@ -4,8 +4,11 @@ import subprocess
 
 import pytest
 
-from support.capture import links, pins
+from support.balancer import only_program
+from support.capture import links, pins, pod_traces
+from support.netns import receive
 from support.programs import ROOT
+from support.servers import EchoServer
 from support.waiting import wait_for
 
 from .conftest import arguments, stage
@@ -43,12 +46,37 @@ def test_nft_without_a_bpf_file_system(bare, tmp_path):
     assert any("BPF file system" in note for note in bare.one.status()["notes"])
 
 
-def test_nft_without_the_cgroup(bare):
+def test_bpf_route_without_the_cgroup(bare):
+    before = pod_traces(bare.world.client)
     status = start(bare, "--pod-cgroup", "/sys/fs/cgroup/nowhere")
-    assert (status["state"], status["capture"]) == ("captured", "nft")
+    assert (status["state"], status["capture"]) == ("captured", "bpf-route")
     assert "nowhere" in status["captureReason"]
+    assert any("nowhere" in note for note in bare.one.status()["notes"])
+    assert connect(bare.world.client, bare.world.plain.ipv4)[0].get("server") == "plain"
+    assert not links([], [bare.pods_cgroup])
+    assert bare.one.stop() == 0
     # Nothing half attached, nothing left over.
-    assert not pins(bare.bpffs / "n1") and not links([bare.world.client], [bare.pods_cgroup])
+    assert not pins(bare.bpffs) and not links([bare.world.client], [bare.pods_cgroup])
+    assert pod_traces(bare.world.client) == before
+
+
+def test_bpf_route_where_the_hook_is_taken(bare):
+    """Somebody's program that allows no others beside or below it."""
+    with only_program(bare.tree, bare.bpffs):
+        status = start(bare)
+        assert (status["state"], status["capture"]) == ("captured", "bpf-route")
+        assert "EPERM" in status["captureReason"]
+        assert connect(bare.world.client, bare.world.plain.ipv4)[0].get("server") == "plain"
+        assert not links([], [bare.pods_cgroup])
+
+
+def test_nft_where_routes_would_cut_open_connections(bare):
+    with EchoServer(bare.world.plain, 7000), bare.world.client.connect(bare.world.plain.ipv4, 7000) as old:
+        status = start(bare, "--pod-cgroup", "/sys/fs/cgroup/nowhere")
+        assert (status["state"], status["capture"]) == ("captured", "nft")
+        assert "would cut 1 connection of the pod" in status["captureReason"]
+        old.sendall(b"still here")
+        assert receive(old, 10) == b"still here"
 
 
 def test_nft_for_a_pod_that_forwards_for_others(bare):

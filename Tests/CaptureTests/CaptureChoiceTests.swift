@@ -35,4 +35,16 @@ import Testing
         let choice = CaptureChoice.choose(.auto, Self.facts { $0.laterPrograms = ["cil_sock4_connect"] })
         #expect(choice.mode == .bpfRewrite && choice.reason.contains("cil_sock4_connect"))
     }
+
+    @Test func automaticSelectsByRouteWhereConnectsCannotBeHooked() {
+        let choice = CaptureChoice.choose(.auto, Self.facts { $0.hookObstacle = "no cgroup" })
+        #expect(choice.mode == .bpfRoute && choice.reason.contains("no cgroup"))
+        let cutting = CaptureChoice.choose(
+            .auto,
+            Self.facts {
+                $0.hookObstacle = "no cgroup"
+                $0.routeObstacle = "it would cut"
+            })
+        #expect(cutting.mode == .nft && cutting.reason.contains("it would cut"))
+    }
 }

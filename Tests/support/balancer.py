@@ -68,3 +68,24 @@ def load_balancer(cgroup, folder, bpffs, vips, port, pods, pod_port, flags=("mul
         for _, pin in programs:
             pin.unlink()
         pins.rmdir()
+
+
+@contextlib.contextmanager
+def only_program(cgroup, bpffs):
+    """A program on the connects of `cgroup` and below that allows no other one beside or below it."""
+    source, compiled, pin = bpffs.parent / f"{bpffs.name}.c", bpffs.parent / f"{bpffs.name}.o", bpffs / "only"
+    try:
+        source.write_text(
+            '#define SEC(n) __attribute__((section(n), used))\n'
+            'SEC("cgroup/connect4") int only(void *c) { return 1; }\nchar _license[] SEC("license") = "GPL";\n')
+        subprocess.run([clang(), "--target=bpf", "-O2", "-c", source, "-o", compiled], check=True)
+        subprocess.run(["bpftool", "prog", "load", compiled, pin], check=True)
+        subprocess.run(["bpftool", "cgroup", "attach", cgroup.path, "connect4", "pinned", pin], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["bpftool", "cgroup", "detach", cgroup.path, "connect4", "pinned", pin], check=True)
+            pin.unlink()
+    finally:
+        for path in (source, compiled):
+            path.unlink(missing_ok=True)

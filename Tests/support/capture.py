@@ -105,6 +105,6 @@ def pod_traces(pod):
     """Everything that capture could leave in a pod's namespace, as text; compare two moments."""
     commands = (
         "nft list ruleset; ip rule; ip -6 rule; ip route show table all | sort; ip -6 route show table all | sort;"
-        "cd /proc/sys/net/ipv4; cat tcp_migrate_req tcp_fwmark_accept fwmark_reflect ../ipv6/fwmark_reflect; ss -Htln | sort"
+        "cd /proc/sys/net/ipv4; cat tcp_migrate_req tcp_fwmark_accept fwmark_reflect ../ipv6/fwmark_reflect conf/all/accept_local conf/all/rp_filter; ss -Htln | sort"
     )
     return pod.run("sh", "-c", commands).stdout

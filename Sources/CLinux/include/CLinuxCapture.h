@@ -6,11 +6,30 @@
 
 // Adds or removes "fwmark MARK lookup TABLE pref PRIORITY"; 1 when that changed something, 0 when it was so already.
 int zt_fwmark_rule(int add, int ipv6, uint32_t mark, uint32_t table, uint32_t priority);
+// A policy rule of ours. With neither table nor target it does nothing, and is there for others to lead to.
+struct zt_policy_rule {
+    uint32_t priority;
+    // Looks up this table, or goes on behind the rule of this preference.
+    uint32_t table, target;
+    // Packets with this mark only; 0 for all.
+    uint32_t mark;
+    // Only TCP that the namespace's own programs send.
+    int local_tcp;
+    // Destinations of this range only, IPv4 in the last four bytes; length 0 for all.
+    uint8_t destination[16];
+    uint8_t length;
+};
+// Adds it; 1 when that changed something, 0 when it was so already.
+int zt_add_rule(int ipv6, const struct zt_policy_rule *rule);
+// Removes it.
+int zt_remove_rule(int ipv6, const struct zt_policy_rule *rule);
+// Removes one rule of ours (protocol 90) of a preference, whatever it is; 0 when there was none.
+int zt_remove_own_rule(int ipv6, uint32_t priority);
 // Adds or removes "local default dev lo table TABLE"; 1 when that changed something, 0 when it was so already.
 int zt_local_route(int add, int ipv6, uint32_t table);
 // Removes one route of ours (protocol 90) from a table, whatever its type and interface; 0 when there was none.
 int zt_remove_own_route(int ipv6, uint32_t table);
-// Whether a packet with the mark to an address that is nobody's would be delivered locally.
+// Whether a TCP packet with the mark to an address that is nobody's would be delivered locally.
 int zt_marked_route_is_local(int ipv6, uint32_t mark);
 // An address of an interface, 16 bytes in network order, IPv4 as ::ffff:a.b.c.d.
 struct zt_interface_address {
