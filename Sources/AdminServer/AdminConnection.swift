@@ -1,5 +1,6 @@
 internal import EventLoop
 internal import HTTP1
+internal import MeshModel
 
 /// One HTTP/1.1 connection to the admin server: a request, its answer, the next.
 ///
@@ -8,9 +9,9 @@ final class AdminConnection: EventHandler, HTTP1RequestDelegate {
     private enum State { case reading, answering, writing, streaming, lingering, closed }
 
     /// Most bytes of a request's head, and of its body.
-    static let requestLimit = 16 * 1024
+    static let requestLimit = Limits.standard.adminRequestBytes
     /// Most bytes of a body on the control socket, which only root reaches: manifests to try.
-    private static let controlBodyLimit = 2 << 20
+    private static let controlBodyLimit = Limits.standard.controlRequestBytes
 
     private var bodyLimit: Int { surface == .control ? Self.controlBodyLimit : Self.requestLimit }
 

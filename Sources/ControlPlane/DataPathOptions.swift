@@ -21,14 +21,14 @@ package struct DataPathOptions: Hashable, Sendable {
     package var keepaliveInterval: UInt64 = 180
     package var keepaliveRetries = 9
     /// The most a stream's window grows to, in bytes.
-    package var streamWindow = 4 << 20
-    package var connectionWindow = 16 << 20
-    package var frameSize = 1 << 20
+    package var streamWindow = Limits.standard.largestStreamWindowBytes
+    package var connectionWindow = Limits.standard.connectionWindowBytes
+    package var frameSize = Limits.standard.frameBytes
     /// Seconds until a tunnel without streams is closed.
     package var poolReleaseSeconds: UInt64 = 300
     /// Bytes that may wait in the process for slow readers, and for those of one pod.
-    package var memoryBudget = 256 << 20
-    package var podMemoryBudget = 64 << 20
+    package var memoryBudget = Limits.standard.processMemoryBytes
+    package var podMemoryBudget = Limits.standard.podMemoryBytes
     /// What becomes of connections to unknown addresses; nil as the mesh's own configuration has it.
     package var outboundTrafficPolicy: OutboundTrafficPolicy?
     /// What becomes of open connections that a policy edit no longer allows, where a namespace does not say it.

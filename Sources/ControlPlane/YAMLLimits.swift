@@ -1,13 +1,15 @@
+internal import MeshModel
+
 /// How much of a YAML file is accepted, so that no file can make the reader use unbounded memory or time.
 package struct YAMLLimits: Sendable {
     /// Bytes of the file.
-    package var bytes = 64 << 20
+    package var bytes = Limits.standard.fileBytes
     /// Mappings and lists inside each other.
-    package var depth = 64
+    package var depth = Limits.standard.fileDepth
     /// Uses of an anchor (`*name`) in one document.
-    package var aliases = 1000
+    package var aliases = Limits.standard.fileAliases
     /// Values in one document, each alias counted as all that it names.
-    package var nodes = 16_000_000
+    package var nodes = Limits.standard.fileValues
 
     package init() {}
 }

@@ -29,15 +29,11 @@ package final class FairShare: EventHandler {
     var handshakeTurn: UInt64 = .max
 
     private var paused: [TunnelConnection] = []
-    private var pausedSince: UInt64 = 0
-    private var shedAt: UInt64 = 0
+    /// What a full account means for its connections here.
+    private(set) var ladder = OverloadLadder()
     private var poll: Deadline?
     /// Seconds between two looks at a full account.
     private static let pollInterval = 0.02
-    /// Nanoseconds that tunnels stay unread before the connection that holds most is cut for the others' sake.
-    private static let patience: UInt64 = 5_000_000_000
-    /// Nanoseconds between two cuts while the budget is not exceeded.
-    private static let shedInterval: UInt64 = 1_000_000_000
 
     package init(loop: EventLoop, memory: MemoryAccount) {
         loopReference = Unmanaged.passUnretained(loop)
@@ -71,7 +67,7 @@ package final class FairShare: EventHandler {
     /// Leaves a tunnel unread until the account is relieved.
     func pause(_ connection: TunnelConnection) {
         memory.countPause()
-        if paused.isEmpty { pausedSince = loop.now }
+        if paused.isEmpty { ladder.paused(now: loop.now) }
         paused.append(connection)
         guard poll == nil else { return }
         let deadline = Deadline(owner: self, kind: 0)
@@ -82,7 +78,7 @@ package final class FairShare: EventHandler {
     /// Puts what is held more (or less, below 0) on the account; a relief lets tunnels be read again.
     func charge(_ count: Int) {
         memory.charge(count)
-        if count < 0, !paused.isEmpty, memory.fill < MemoryAccount.relieved { resume() }
+        if count < 0, !paused.isEmpty, ladder.isRelieved(memory.fill) { resume() }
     }
 
     private func resume() {
@@ -95,15 +91,11 @@ package final class FairShare: EventHandler {
     package override func expired(_ kind: UInt8) {
         poll = nil
         let fill = memory.fill
-        if fill < MemoryAccount.relieved { return resume() }
+        if ladder.isRelieved(fill) { return resume() }
         paused.removeAll { $0.phase == .closed }
         guard !paused.isEmpty else { return }
         let now = loop.now
-        let isStuck = now &- pausedSince >= Self.patience && now &- shedAt >= Self.shedInterval
-        if fill >= MemoryAccount.over || isStuck {
-            shedAt = now
-            owner?.shedHeaviest()
-        }
+        if ladder.look(fill, now: now) == .shed { owner?.shedHeaviest() }
         let deadline = Deadline(owner: self, kind: 0)
         deadline.arm(loop.deadlines(seconds: Self.pollInterval), now: now)
         poll = deadline

@@ -8,7 +8,7 @@ internal import MeshModel
 /// has room for a few, at most one of them for each pod, and those that wait are taken pod by pod: a storm at one pod delays
 /// its own.
 final class HandshakeQueue: EventHandler {
-    private static let stepsPerTurn = 2
+    private static let stepsPerTurn = Limits.standard.handshakeStepsPerTurn
     private var ring: [FairShare] = []
     private var turn: UInt64 = .max
     private var taken = 0

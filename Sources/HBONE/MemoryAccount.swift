@@ -13,16 +13,7 @@ package final class MemoryAccount: Sendable {
     private let refusalCount = Atomic<UInt64>(0)
     private let shedCount = Atomic<UInt64>(0)
 
-    /// Filled to this share of the budget (per mille), windows shrink.
-    static let tight = 500
-    /// Below this share shrunk windows open again.
-    static let relaxed = 375
-    /// From this share on, tunnels that hold bytes are not read and new connections are refused.
-    static let full = 900
-    /// Below this share reading goes on.
-    static let relieved = 800
-    /// At this share the connection that holds most is cut.
-    static let over = 1000
+    private let ladder = OverloadLadder()
 
     /// - Parameters:
     ///   - budget: bytes, at least 1.
@@ -45,7 +36,7 @@ package final class MemoryAccount: Sendable {
     package var shed: UInt64 { shedCount.load(ordering: .relaxed) }
 
     /// Whether new work is refused now.
-    package var isFull: Bool { fill >= Self.full }
+    package var isFull: Bool { ladder.refuses(fill) }
 
     /// How far the budget is used up, per mille.
     ///
@@ -57,7 +48,7 @@ package final class MemoryAccount: Sendable {
         guard let whole else { return own }
         let all = whole.fill
         guard all > own else { return own }
-        return held >= budget / 16 || (all >= Self.over && held > 0) ? all : own
+        return held >= budget / 16 || (ladder.isOver(all) && held > 0) ? all : own
     }
 
     /// Adds what is held more (or less, below 0).

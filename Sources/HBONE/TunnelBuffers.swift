@@ -1,4 +1,5 @@
 package import EventLoop
+internal import MeshModel
 package import TLS
 
 /// The buffers one worker thread uses for all its connections in turn; 64 KiB each, so that they stay in its cache.
@@ -21,7 +22,7 @@ package final class TunnelBuffers {
     private var common: FairShare?
 
     /// - Parameter handshakes: handshakes of strangers that may be under way at a time.
-    package init(handshakes: Int = 1024) {
+    package init(handshakes: Int = Limits.standard.handshakes) {
         self.handshakes = HandshakeQueue(limit: handshakes)
     }
 

@@ -1,10 +1,11 @@
 internal import EventLoop
 internal import HTTP2
+internal import MeshModel
 
 // How a connection keeps to its pod's share of the worker and of the memory.
 extension TunnelConnection {
     /// Streams get this window while memory is tight, bytes.
-    static let smallWindow = 65_535
+    static let smallWindow = Limits.standard.smallStreamWindowBytes
     /// Nanoseconds between two changes of the windows of one connection.
     private static let windowInterval: UInt64 = 1_000_000_000
 
@@ -35,7 +36,7 @@ extension TunnelConnection {
 
     /// Whether reading would add to a full account: only where some of our own streams fill it.
     var mustPause: Bool {
-        isPaused || (keptBytes > 0 && share.memory.fill >= MemoryAccount.full)
+        isPaused || (keptBytes > 0 && share.ladder.stopsReading(share.memory.fill))
     }
 
     func pause() {
@@ -57,8 +58,7 @@ extension TunnelConnection {
     func adaptWindows(_ http2: HTTP2Engine) {
         let memory = share.memory
         guard hasSmallWindows || memory.held > 0 else { return }
-        let fill = memory.fill
-        let wanted = hasSmallWindows ? fill >= MemoryAccount.relaxed : fill >= MemoryAccount.tight
+        let wanted = share.ladder.wantsSmallWindows(memory.fill, areSmall: hasSmallWindows)
         guard wanted != hasSmallWindows, now &- windowsChangedAt >= Self.windowInterval else { return }
         hasSmallWindows = wanted
         windowsChangedAt = now

@@ -69,9 +69,9 @@ package final class TunnelConnection: EventHandler {
     var frameDeadline: Deadline?
 
     /// Seconds that connect, handshake and CONNECT may take, each.
-    package static let stepLimit = 10.0
-    static let pingInterval = 10.0
-    static let pongLimit = 20.0
+    package static let stepLimit = Limits.standard.stepSeconds
+    static let pingInterval = Limits.standard.pingSeconds
+    static let pongLimit = Limits.standard.pongSeconds
     enum Limit: UInt8 { case step = 1, ping, pong, idle, frame }
 
     /// Takes over a socket that is connected (`isConnected`) or connecting, and registers it with the loop.

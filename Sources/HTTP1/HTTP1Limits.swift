@@ -1,3 +1,5 @@
+internal import MeshModel
+
 /// Bounds on what one message may cost; each is enforced by the parsers and proven in HTTP1Tests.
 package struct HTTP1Limits: Sendable {
     /// Bytes of a message head with its line ends, and of a trailer section; at most 65,535, the reach of ``HTTP1Slice``.
@@ -12,8 +14,9 @@ package struct HTTP1Limits: Sendable {
     package let interimResponses: Int
 
     package init(
-        headBytes: Int = 60 * 1024, fields: Int = 100, chunkExtensionBytes: Int = 4096, leadingEmptyLines: Int = 4,
-        interimResponses: Int = 16
+        headBytes: Int = Limits.standard.messageHeadBytes, fields: Int = Limits.standard.messageFields,
+        chunkExtensionBytes: Int = Limits.standard.chunkExtensionBytes, leadingEmptyLines: Int = 4,
+        interimResponses: Int = Limits.standard.interimResponses
     ) {
         self.headBytes = min(headBytes, Int(UInt16.max))
         self.fields = fields

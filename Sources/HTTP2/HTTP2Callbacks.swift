@@ -1,4 +1,5 @@
 internal import CNghttp2
+internal import MeshModel
 
 /// The table of C functions nghttp2 calls, and the options of every session; made once, only read afterwards.
 struct HTTP2Callbacks: @unchecked Sendable {
@@ -23,9 +24,9 @@ struct HTTP2Callbacks: @unchecked Sendable {
         nghttp2_option_new(&option)
         nghttp2_option_set_no_auto_window_update(option, 1)
         nghttp2_option_set_no_closed_streams(option, 1)
-        nghttp2_option_set_peer_max_concurrent_streams(option, 100)
-        nghttp2_option_set_max_outbound_ack(option, 1000)
-        nghttp2_option_set_max_deflate_dynamic_table_size(option, 4096)
+        nghttp2_option_set_peer_max_concurrent_streams(option, UInt32(Limits.standard.concurrentStreams))
+        nghttp2_option_set_max_outbound_ack(option, Limits.standard.pendingAnswers)
+        nghttp2_option_set_max_deflate_dynamic_table_size(option, Limits.standard.encoderTableBytes)
         // Application resets are not abuse; GlitchBudget counts what is.
         nghttp2_option_set_stream_reset_rate_limit(option, 1 << 40, 1 << 40)
         self.option = option

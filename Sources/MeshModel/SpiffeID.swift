@@ -18,7 +18,7 @@ extension SpiffeID: CustomStringConvertible {
     package var path: String { "\(trustDomain)/ns/\(namespace)/sa/\(serviceAccount)" }
 
     /// The longest identity accepted, in bytes (SPIFFE-ID 2.3).
-    package static let longest = 2048
+    package static let longest = Limits.standard.identityBytes
 
     /// Reads exactly the five-segment form; nil for every look-alike: other segments, empty or dot parts, upper-case or
     /// dotted-end trust domains, ports, user info, query, fragment, percent-encoding and bytes outside the SPIFFE set.

@@ -1,4 +1,5 @@
 package import HTTP2
+internal import MeshModel
 
 /// What a peer says of itself in the `baggage` of a CONNECT or its answer: for telemetry alone, never for a decision.
 ///
@@ -15,8 +16,8 @@ package struct Baggage: Hashable, Sendable {
     package private(set) var zone = ""
 
     /// Bytes of one value, and members of all fields, that are looked at.
-    private static let longestValue = 253
-    private static let memberLimit = 32
+    private static let longestValue = Limits.standard.baggageValueBytes
+    private static let memberLimit = Limits.standard.baggageMembers
 
     /// The baggage of a header; nil when it has none or says nothing.
     package init?(_ head: HeaderBlock) {

@@ -5,7 +5,8 @@ internal import MeshModel
 package enum ForwardedHost {
     /// The service of that name, believed only where the workload is one of its endpoints.
     static func service(_ head: HeaderBlock, endpoint workload: Workload, in snapshot: MeshSnapshot) -> Service? {
-        guard let field = head.first("forwarded"), field.count <= 1024, let host = name(in: field),
+        guard let field = head.first("forwarded"), field.count <= Limits.standard.forwardedBytes,
+            let host = name(in: field),
             let service = snapshot.service(host: host, visibleTo: workload.fields.namespace),
             workload.fields.services[service.serviceName] != nil
         else { return nil }

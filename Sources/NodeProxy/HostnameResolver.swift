@@ -33,9 +33,9 @@ final class HostnameResolver: Sendable {
     static let lifetime: UInt64 = 30_000_000_000
     /// Nanoseconds that a failure is used.
     static let failureLifetime: UInt64 = 2_000_000_000
-    private static let nameLimit = 4096
-    private static let waitingLimit = 4096
-    private static let threadLimit = 8
+    private static let nameLimit = Limits.standard.lookups
+    private static let waitingLimit = Limits.standard.lookups
+    private static let threadLimit = Limits.standard.lookupThreads
     private let state = Lock(State())
     private let look: @Sendable (String) -> Answer
 

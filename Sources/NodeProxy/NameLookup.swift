@@ -6,7 +6,7 @@ internal import RoutingCore
 /// A host name that is looked up for one connection.
 final class NameLookup: EventHandler {
     /// Seconds that one connection waits for the resolver.
-    static let limit = 10.0
+    static let limit = Limits.standard.lookupSeconds
     let name: String
     let prefersIPv4: Bool
     private let id: UInt64

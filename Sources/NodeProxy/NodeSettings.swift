@@ -1,4 +1,5 @@
 package import HTTP2
+internal import MeshModel
 
 /// What the data path of a node is told at start and keeps.
 package struct NodeSettings: Sendable, Hashable {
@@ -23,9 +24,9 @@ package struct NodeSettings: Sendable, Hashable {
     /// Endpoints tried for one connection to a service.
     package var connectAttempts = 3
     /// Bytes that the process may hold for slow readers.
-    package var memoryBudget = 256 << 20
+    package var memoryBudget = Limits.standard.processMemoryBytes
     /// Bytes that one pod may hold for slow readers.
-    package var podMemoryBudget = 64 << 20
+    package var podMemoryBudget = Limits.standard.podMemoryBytes
 
     package init() {}
 }

@@ -18,9 +18,9 @@ final class WaitingArrival: EventHandler {
     }
 
     /// Seconds that an arrival waits at most.
-    static let limit = 5.0
+    static let limit = Limits.standard.arrivalSeconds
     /// Arrivals that wait at one pod, on one worker, at most.
-    static let countLimit = 256
+    static let countLimit = Limits.standard.arrivals
 
     let kind: Kind
     var socket: Descriptor?

@@ -2,7 +2,7 @@ internal import MeshModel
 
 extension TunnelAuthority {
     /// The longest authority read, in bytes: a 253-byte name, a colon, a port.
-    package static let longest = 259
+    package static let longest = Limits.standard.authorityBytes
 
     /// Reads `IPv4:PORT`, `[IPv6]:PORT` or `NAME:PORT` from the bytes of `:authority`.
     ///

@@ -1,9 +1,10 @@
 internal import COpenSSL
+internal import MeshModel
 
 /// OpenSSL objects from PEM bytes and back; every object that comes out belongs to the caller.
 enum CertificatePEM {
     /// More than any real bundle of roots has.
-    static let mostCertificates = 1000
+    static let mostCertificates = Limits.standard.certificates
 
     /// All certificates of a PEM text in order; other blocks are passed over.
     /// - Parameter what: names the source in errors.

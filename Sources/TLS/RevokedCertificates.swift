@@ -1,4 +1,5 @@
 internal import COpenSSL
+internal import MeshModel
 
 /// The certificate revocation lists of one file: immutable once read.
 ///
@@ -14,7 +15,7 @@ package final class RevokedCertificates: @unchecked Sendable {
     package let revokedCount: Int
 
     /// Most lists of one file.
-    private static let mostLists = 1000
+    private static let mostLists = Limits.standard.revocationLists
 
     /// Nothing is revoked.
     package static let none = RevokedCertificates([])

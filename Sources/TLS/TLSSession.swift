@@ -20,9 +20,8 @@ package final class TLSSession {
     private let channel: TLSChannel
     /// Steps of the handshake machine after the handshake; a key update with its answer is five.
     private var lateSteps: UInt32 = 0
-    /// A thousand key updates: no honest peer sends them in the life of a connection, for AES-GCM wants new keys after
-    /// 2^24 records.
-    private static let mostLateSteps: UInt32 = 5000
+    /// Steps of as many key updates as ``Limits`` has.
+    private static let mostLateSteps = UInt32(5 * Limits.standard.keyUpdates)
 
     private static let method = BIOMethod()
 

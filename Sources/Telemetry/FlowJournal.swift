@@ -43,7 +43,7 @@ package struct FlowJournal: Sendable {
     private var sweptAt: UInt64 = 0
     private static let day: UInt64 = 86_400
 
-    package init(capacity: Int = 4096, strangers: Int = 1024) {
+    package init(capacity: Int = Limits.standard.journalClasses, strangers: Int = Limits.standard.journalStrangers) {
         self.capacity = max(1, capacity)
         self.strangers = strangers
     }

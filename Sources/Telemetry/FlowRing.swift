@@ -1,3 +1,5 @@
+internal import MeshModel
+
 /// The last flows of one worker while somebody observes; the oldest make room for new ones, and readers are told how many they
 /// missed.
 package struct FlowRing: Sendable {
@@ -21,7 +23,7 @@ package struct FlowRing: Sendable {
     /// The sequence number of the newest.
     package private(set) var newest: UInt64 = 0
 
-    package init(capacity: Int = 4096) {
+    package init(capacity: Int = Limits.standard.observedFlows) {
         self.capacity = max(1, capacity)
     }
 

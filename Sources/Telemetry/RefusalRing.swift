@@ -39,7 +39,7 @@ package struct RefusalRing: Sendable {
     private var next = 0
     package let capacity: Int
 
-    package init(capacity: Int = 4096) {
+    package init(capacity: Int = Limits.standard.refusals) {
         self.capacity = max(1, capacity)
     }
 

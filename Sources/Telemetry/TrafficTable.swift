@@ -21,7 +21,7 @@ package final class TrafficTable {
     private var refusals: [UInt64]
 
     /// Makes an empty table of at most `limit` series (and one of overflow per reporter).
-    package init(limit: Int = 4096) {
+    package init(limit: Int = Limits.standard.trafficRows) {
         self.limit = limit
         refusals = Array(repeating: 0, count: Reason.allCases.count * 2)
     }

@@ -27,7 +27,7 @@ final class HTTPSession: EventHandler, ChannelReceiver, HTTP1RequestDelegate {
 
     static let quietSeconds = 10.0
     static let idleSeconds = 3600.0
-    static let headSeconds = 60.0
+    static let headSeconds = Limits.standard.messageHeadSeconds
     static let closingSeconds = 10.0
     /// A body that nobody wants is read and dropped up to this, so that the connection stays usable.
     static let discardLimit = 1 << 20

@@ -1,3 +1,4 @@
+internal import MeshModel
 package import Telemetry
 
 /// How many requests were answered, by who asked whom, status and flag; one table per worker, copied for other threads.
@@ -16,9 +17,9 @@ package struct RequestTable: Sendable {
     }
 
     /// Rows kept; further labels share one, so that no peer can make the table grow.
-    static let rowLimit = 1024
+    static let rowLimit = Limits.standard.metricRows
     /// Outcomes kept in a row; a status of an application beyond them counts as 0.
-    static let outcomeLimit = 64
+    static let outcomeLimit = Limits.standard.metricOutcomes
 
     package private(set) var rows: [Row] = []
     package private(set) var total: UInt64 = 0

@@ -3,6 +3,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 
 import pytest
 
@@ -106,3 +107,32 @@ def test_clients_that_reset_their_requests(unharmed, waypoint):
             connection.sendall(PARTS[number % 3])
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     assert call(unharmed)
+
+
+@pytest.mark.slow
+def test_row_65_slow_heads(unharmed, waypoint):
+    """A hundred requests whose heads come byte by byte: the others go on, and each gets 408 when its minute is over."""
+    begun = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(unharmed.world.client.connect(WAYPOINT_VIP, 80)) for _ in range(100)]
+        answers = {}
+        for connection in connections:
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ")
+            connection.setblocking(False)
+
+        def all_are_answered():
+            for connection in connections:
+                if connection in answers:
+                    continue
+                with contextlib.suppress(BlockingIOError):
+                    try:
+                        connection.send(b"a")
+                        answers[connection] = connection.recv(4096)
+                    except ConnectionError:
+                        answers[connection] = b"cut"
+            assert call(unharmed), "the requests of others"
+            return len(answers) == len(connections)
+
+        wait_for(all_are_answered, "all are answered", 150, 1)
+    assert time.monotonic() - begun > 50, "not before their time"
+    assert all(answer.startswith(b"HTTP/1.1 408") for answer in answers.values()), set(answers.values())
