@@ -46,6 +46,19 @@ package final class AuthorizationPolicy: Sendable {
     /// Clauses that must all hold.
     package typealias Rule = [Clause]
 
+    /// Where a rule and its clauses were written, for people.
+    package struct Origin: Hashable, Sendable {
+        /// `spec.rules[1]`.
+        package var rule: String
+        /// One for each clause: `to`, `from` or `when[0]`.
+        package var clauses: [String]
+
+        package init(rule: String, clauses: [String]) {
+            self.rule = rule
+            self.clauses = clauses
+        }
+    }
+
     package let name: String
     package let namespace: String
     package let scope: Scope
@@ -53,16 +66,22 @@ package final class AuthorizationPolicy: Sendable {
     /// Rules of which any may hold.
     package let rules: [Rule]
     package let dryRun: Bool
+    /// One for each rule; empty where the rules are as they were written.
+    package let origins: [Origin]
     /// `namespace/name`, as workloads attach it and people read it.
     package let key: String
 
-    package init(name: String, namespace: String, scope: Scope, action: Action, rules: [Rule], dryRun: Bool = false) {
+    package init(
+        name: String, namespace: String, scope: Scope, action: Action, rules: [Rule], dryRun: Bool = false,
+        origins: [Origin] = []
+    ) {
         self.name = name
         self.namespace = namespace
         self.scope = scope
         self.action = action
         self.rules = rules
         self.dryRun = dryRun
+        self.origins = origins
         key = "\(namespace)/\(name)"
     }
 
@@ -70,6 +89,6 @@ package final class AuthorizationPolicy: Sendable {
     package func saysTheSame(as other: AuthorizationPolicy) -> Bool {
         self === other
             || key == other.key && scope == other.scope && action == other.action && dryRun == other.dryRun
-                && rules == other.rules
+                && rules == other.rules && origins == other.origins
     }
 }

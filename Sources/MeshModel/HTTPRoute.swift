@@ -23,6 +23,10 @@ package struct HTTPRoute: Hashable, Sendable {
         case exact(String)
         /// The path itself and everything below it, by whole segments; without slash at its end, so `/` is empty.
         case prefix(String)
+        /// Any path that begins with these bytes, in the middle of a segment too.
+        case beginning(String)
+        /// Any path that ends with these bytes.
+        case ending(String)
     }
     /// A condition on a field of the request; of a repeated field, any value may meet it.
     package struct Header: Hashable, Sendable {
@@ -83,7 +87,17 @@ package struct HTTPRoute: Hashable, Sendable {
     /// What is spoken inside the tunnel.
     package enum Inner: String, Hashable, Sendable, CaseIterable { case http, tcp }
 
+    /// Which rule wins of several that match.
+    package enum Order: Hashable, Sendable {
+        /// The most specific, as the Gateway API has it.
+        case specificity
+        /// The one that is written first, as a VirtualService has it.
+        case written
+    }
+
     package var parent: Parent
+    /// The same for all routes of one parent and port; those as written come first where it is not.
+    package var order: Order = .specificity
     /// Nil for every port of the parent.
     package var port: UInt16?
     package var inner: Inner = .http

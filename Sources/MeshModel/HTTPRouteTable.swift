@@ -74,10 +74,14 @@ package final class HTTPRouteTable: Sendable {
             }
         }
         // Stable by position: what the author wrote first wins a tie.
-        let sorted = entries.enumerated().sorted { a, b in
-            let (left, right) = (rank(a.element), rank(b.element))
-            return left == right ? a.offset < b.offset : right.lexicographicallyPrecedes(left)
-        }
+        let isAsWritten = routes.contains { $0.order == .written }
+        let sorted =
+            isAsWritten
+            ? Array(entries.enumerated())
+            : entries.enumerated().sorted { a, b in
+                let (left, right) = (rank(a.element), rank(b.element))
+                return left == right ? a.offset < b.offset : right.lexicographicallyPrecedes(left)
+            }
         let isTCP = routes.contains { $0.inner == .tcp }
         return Routes(inner: isTCP ? .tcp : .http, entries: sorted.map(\.element))
     }
@@ -94,7 +98,7 @@ package final class HTTPRouteTable: Sendable {
         let path: [Int] =
             switch entry.match.path {
             case .exact(let path): [1, path.utf8.count]
-            case .prefix(let path): [0, path.utf8.count]
+            case .prefix(let path), .beginning(let path), .ending(let path): [0, path.utf8.count]
             }
         return host + path + [entry.match.method == nil ? 0 : 1, entry.match.headers.count]
     }

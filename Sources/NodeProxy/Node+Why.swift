@@ -8,13 +8,14 @@ internal import Telemetry
 extension Node {
     /// Explains a connection by the code that decides about live ones, in the state in force or with manifests on top.
     package func why(_ request: WhyRequest) throws(WhyFailure) -> WhyReport {
-        var snapshot = shared.withLock { $0.snapshot }
+        var (snapshot, routes) = shared.withLock { ($0.snapshot, $0.routes) }
         var notes: [String] = []
         if let text = request.manifests {
-            let (candidate, told) = self.candidate(
+            let candidate = self.candidate(
                 Array(text.utf8), name: request.manifestsName ?? "the file", over: snapshot)
-            snapshot = candidate
-            notes = told
+            snapshot = candidate.snapshot
+            routes = candidate.routes ?? routes
+            notes = candidate.notes
         }
         let network = settings.network
         let from = PartyName(request.source)
@@ -34,9 +35,13 @@ extension Node {
         }
         let destination = try address(of: party, to)
         let explanation: ConnectionExplanation
+        var question = ConnectionExplanation.Question()
+        question.routes = routes
+        question.request = request.http.map { L7Question($0) }
         if let workload {
             var bits = RandomDraws(seed: UInt64.random(in: .min ... .max))
-            explanation = ConnectionExplanation(from: workload, to: destination, random: bits.next(), in: snapshot)
+            explanation = ConnectionExplanation(
+                from: workload, to: destination, random: bits.next(), in: snapshot, asking: question)
         } else if case .address(let ip) = source {
             explanation = ConnectionExplanation(from: ip, network: network, to: destination, in: snapshot)
         } else {
@@ -50,6 +55,12 @@ extension Node {
         report.refusedAt = explanation.refusal?.place.rawValue ?? ""
         report.steps = explanation.steps.map { .init(stage: $0.stage, place: $0.place.rawValue, text: $0.text) }
         report.notes = notes + explanation.notes
+        if request.allEndpoints == true {
+            guard let workload else { throw WhyFailure("--all-endpoints is for callers within the mesh") }
+            tellAll(
+                &report, .init(source: workload, destination: destination, snapshot: snapshot, question: question),
+                explanation)
+        }
         return report
     }
 
@@ -86,16 +97,18 @@ extension Node {
     /// The state with manifests on top, and what is to be told of them.
     private func candidate(
         _ bytes: [UInt8], name: String, over snapshot: MeshSnapshot
-    ) -> (snapshot: MeshSnapshot, notes: [String]) {
+    ) -> (snapshot: MeshSnapshot, routes: HTTPRouteTable?, notes: [String]) {
         guard let mesh = manifests.withLock({ $0 })?.candidate(bytes, name: name) else {
             return (
-                snapshot,
+                snapshot, nil,
                 ["--policy was not applied: this ztund runs from a state file, and manifests go on top of manifests"]
             )
         }
         let next = snapshot.replacingAll(
             workloads: mesh.workloads, services: mesh.services, policies: mesh.policies,
             networkPolicies: mesh.networkPolicies, settings: settings(over: mesh.settings))
-        return (next, mesh.diagnostics.filter { $0.place?.file == name }.map(\.description))
+        return (
+            next, HTTPRouteTable(mesh.routes), mesh.diagnostics.filter { $0.place?.file == name }.map(\.description)
+        )
     }
 }

@@ -25,6 +25,8 @@ package final class Node: Sendable {
     /// What the control thread writes and the admin thread reads.
     struct Shared: Sendable {
         var snapshot = MeshSnapshot.empty
+        /// The waypoints' routes, for `ztun why`; nil where the source does not tell.
+        var routes: HTTPRouteTable?
         var pods: [PodCaptureStatus] = []
         var requests: [PodChange] = []
         var state = StateStatus()

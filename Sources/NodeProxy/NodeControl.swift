@@ -374,6 +374,8 @@ extension Node {
         var state = LocalState()
         (state.workloads, state.services, state.policies) = (mesh.workloads, mesh.services, mesh.policies)
         (state.networkPolicies, state.settings) = (mesh.networkPolicies, mesh.settings)
+        let routes = HTTPRouteTable(mesh.routes)
+        shared.withLock { $0.routes = routes }
         adopt(state)
     }
 

@@ -90,11 +90,11 @@ package struct Authorizer {
         let evaluation = PolicyEvaluation(request, snapshot)
         var dryRuns: [Authorization.DryRun] = []
         if let policy = evaluation.match(.deny, dryRun: true) {
-            recorder.note("dry-run: DENY policy \(policy.key) matches")
+            recorder.note("dry-run: DENY policy \(policy.key) matches: \(evaluation.place(in: policy))")
             dryRuns.append(.denied(policy: policy.key))
         }
         if let policy = evaluation.match(.deny, dryRun: false) {
-            recorder.note("DENY policy \(policy.key) matches")
+            recorder.note("DENY policy \(policy.key) matches: \(evaluation.place(in: policy))")
             return .refused(PolicyRefusal(reason: .policyDenied, policy: policy.key, dryRuns: dryRuns))
         }
         if let key = evaluation.unknownPolicy {
@@ -102,7 +102,7 @@ package struct Authorizer {
             return .refused(PolicyRefusal(reason: .policyUnknown, policy: key, dryRuns: dryRuns))
         }
         if let policy = evaluation.match(.allow, dryRun: true) {
-            recorder.note("dry-run: ALLOW policy \(policy.key) matches")
+            recorder.note("dry-run: ALLOW policy \(policy.key) matches: \(evaluation.place(in: policy))")
             dryRuns.append(.allowed(policy: policy.key))
         } else if evaluation.hasPolicy(.allow, dryRun: true) {
             recorder.note("dry-run: no ALLOW policy matches")
@@ -113,10 +113,12 @@ package struct Authorizer {
             return admit(request, nil, dryRuns, snapshot, &recorder)
         }
         guard let policy = evaluation.match(.allow, dryRun: false) else {
-            recorder.note("there are ALLOW policies and none matches: refused")
+            recorder.note(
+                "there are ALLOW policies and none matches: refused (\(evaluation.keys(.allow, request, in: snapshot)))"
+            )
             return .refused(PolicyRefusal(reason: .policyNotAllowed, policy: nil, dryRuns: dryRuns))
         }
-        recorder.note("ALLOW policy \(policy.key) matches")
+        recorder.note("ALLOW policy \(policy.key) matches: \(evaluation.place(in: policy))")
         return admit(request, policy.key, dryRuns, snapshot, &recorder)
     }
 

@@ -18,28 +18,57 @@ package struct ConnectionExplanation: Sendable {
         package let detail: String
     }
 
+    /// What else is asked about a connection.
+    package struct Question: Sendable {
+        /// The waypoints' routes; nil where they are not known here.
+        package var routes: HTTPRouteTable?
+        /// The request that the connection carries; nil when nobody says.
+        package var request: L7Question?
+        /// The place that the routes are said to choose; nil as they choose.
+        package var backend: HTTPRoute.Backend.Destination?
+        /// Uids of endpoints that are not to be chosen.
+        package var excluding: [String] = []
+
+        package init() {}
+    }
+    /// The endpoint that was chosen.
+    package struct Endpoint: Hashable, Sendable {
+        package let workload: String
+        package let address: SocketAddress
+    }
+
     /// Nil where it would be carried.
     package private(set) var refusal: Refused?
     /// The policy that let it in, where one was needed.
     package private(set) var policy: String?
     package private(set) var steps: [Step] = []
     package private(set) var notes: [String] = []
+    /// Nil where none was, or where nobody here knows it.
+    package private(set) var endpoint: Endpoint?
+    /// Where the rule that the request meets may send it, without those of weight 0; empty without such a rule.
+    package private(set) var backends: [HTTPRoute.Backend] = []
 
     private let snapshot: MeshSnapshot
     private let random: UInt64
+    private let question: Question
 
     /// Explains a connection from a workload of the mesh.
     /// - Parameters:
     ///   - random: 64 bits; the same bits choose the same endpoints.
-    package init(from source: Workload, to destination: SocketAddress, random: UInt64, in snapshot: MeshSnapshot) {
+    package init(
+        from source: Workload, to destination: SocketAddress, random: UInt64, in snapshot: MeshSnapshot,
+        asking question: Question = Question()
+    ) {
         self.snapshot = snapshot
         self.random = random
+        self.question = question
         guard source.fields.tunnelProtocol == .hbone else {
             add("source", .source, "\(source) is not in the mesh: it opens the connection in plaintext")
             plaintext(from: source.fields.addresses.first ?? .anyV4, network: source.fields.network, to: destination)
             return
         }
-        let request = OutboundDecision.Request(source: source, destination: destination, random: random)
+        let request = OutboundDecision.Request(
+            source: source, destination: destination, random: random, excluding: question.excluding)
         let (decision, trace) = OutboundDecision.explain(request, in: snapshot)
         add("source", .source, "\(source) is \(source.identity)")
         for step in trace.steps { add("resolve", .source, step) }
@@ -55,6 +84,7 @@ package struct ConnectionExplanation: Sendable {
     ) {
         self.snapshot = snapshot
         random = 0
+        question = Question()
         add("source", .source, "\(address) is not in the mesh: it opens the connection in plaintext")
         plaintext(from: address, network: network, to: destination)
     }
@@ -78,6 +108,7 @@ package struct ConnectionExplanation: Sendable {
                 notes.append("the destination is looked up in DNS; its own policies are not known here")
                 return
             }
+            endpoint = Endpoint(workload: "\(peer)", address: SocketAddress(next.ip, route.targetPort))
             guard route.transport == .hbone, let authority = route.authority else {
                 return inbound(to: peer, SocketAddress(next.ip, next.port), from: from, network: source.fields.network)
             }
@@ -97,10 +128,13 @@ package struct ConnectionExplanation: Sendable {
             let called = try L7Destination.decide(
                 authority: Array(authority.description.utf8), waypoint: waypoint, peer: client.identity, in: snapshot)
             var draws = RandomDraws(seed: random)
+            let backend = try routed(called, &draws)
             let choice = try L7Upstream.choose(
-                .called, called: called, waypoint: waypoint, excluding: [], in: snapshot, random: &draws)
-            add("waypoint", .waypoint, "\(choice.workload) port \(choice.address.port) chosen (without routes)")
-            notes.append("routes and layer 7 policies of the waypoint are not part of this answer")
+                backend, called: called, waypoint: waypoint, excluding: question.excluding, in: snapshot, random: &draws
+            )
+            add("waypoint", .waypoint, "\(choice.workload) port \(choice.address.port) chosen")
+            endpoint = Endpoint(workload: "\(choice.workload)", address: choice.address)
+            notes.append("layer 7 policies of the waypoint are not part of this answer")
             let refusal = choice.networkPolicyRefusal(
                 client: client.identity, at: from, network: waypoint.fields.network, in: snapshot)
             if let refusal { throw refusal }
@@ -115,6 +149,44 @@ package struct ConnectionExplanation: Sendable {
         } catch {
             refuse(.waypoint, error)
         }
+    }
+
+    /// Where the waypoint's routes send the request, by the matcher that live ones meet.
+    private mutating func routed(
+        _ called: L7Destination, _ draws: inout RandomDraws
+    ) throws(Refusal) -> HTTPRoute.Backend.Destination {
+        guard let table = question.routes else {
+            notes.append("the waypoint's routes are not known here: told as if there were none")
+            return .called
+        }
+        guard let routes = table.routes(at: called.address, service: called.service?.serviceName) else {
+            add("route", .waypoint, "no routes: what was called is its own backend")
+            return .called
+        }
+        let entry: HTTPRouteTable.Entry?
+        if routes.inner == .tcp {
+            entry = routes.entries.first
+        } else {
+            guard let request = question.request else {
+                notes.append(
+                    "the waypoint has routes for it, which are not asked: say --http METHOD PATH and, where they count, --header "
+                        + "'NAME: VALUE' and --host")
+                return .called
+            }
+            let trace: DecisionTrace
+            (entry, trace) = request.withRequest { HTTPRouteMatcher.trace($0, in: routes) }
+            for step in trace.steps { add("route", .waypoint, step) }
+        }
+        guard let entry else { throw Refusal(.routeNotFound, "no rule of the routes matches: 404") }
+        backends = entry.rule.backends.filter { $0.weight > 0 }
+        if let asked = question.backend { return asked }
+        guard let destination = HTTPRouteMatcher.backend(of: entry, random: &draws) else {
+            throw Refusal(.noHealthyUpstream, "every backend of \(entry.name) has weight 0")
+        }
+        let weight = backends.first { $0.destination == destination }?.weight ?? 1
+        let share = backends.count > 1 ? " (weight \(weight) of \(entry.totalWeight))" : ""
+        add("route", .waypoint, "\(destination)\(share) chosen")
+        return destination
     }
 
     // MARK: - The destination

@@ -82,6 +82,13 @@ package enum HTTPRouteMatcher {
             guard bytes.count >= length else { return false }
             guard equals(text, UnsafeRawBufferPointer(rebasing: bytes[..<length])) else { return false }
             return bytes.count == length ? length > 0 : bytes[length] == UInt8(ascii: "/")
+        case .beginning(let text):
+            let length = text.utf8.count
+            return bytes.count >= length && equals(text, UnsafeRawBufferPointer(rebasing: bytes[..<length]))
+        case .ending(let text):
+            let length = text.utf8.count
+            return bytes.count >= length
+                && equals(text, UnsafeRawBufferPointer(rebasing: bytes[(bytes.count - length)...]))
         }
     }
 
@@ -124,6 +131,8 @@ package enum HTTPRouteMatcher {
         switch path {
         case .exact(let text): "exactly '\(text)'"
         case .prefix(let text): "at or below '\(text.isEmpty ? "/" : text)'"
+        case .beginning(let text): "'\(text)…'"
+        case .ending(let text): "'…\(text)'"
         }
     }
 

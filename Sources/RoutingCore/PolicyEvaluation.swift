@@ -37,6 +37,23 @@ struct PolicyEvaluation {
         return match(in: global.rules(action, dryRun: dryRun), needsIdentity)
     }
 
+    /// Where it is written what matches in a policy that ``match(_:dryRun:)`` has found.
+    func place(in policy: AuthorizationPolicy) -> String { connection.place(in: policy) }
+
+    /// The keys of the policies of the kind that apply, for people.
+    func keys(_ action: AuthorizationPolicy.Action, _ request: AuthorizationRequest, in snapshot: MeshSnapshot)
+        -> String
+    {
+        let workload = request.workload.fields
+        let found = snapshot.allPolicies.filter { policy in
+            guard policy.action == action, !policy.dryRun else { return false }
+            if workload.authorizationPolicies.contains(policy.key) { return true }
+            return policy.scope == .global || policy.scope == .namespace && policy.namespace == workload.namespace
+        }
+        let keys = found.map(\.key).sorted()
+        return keys.prefix(8).joined(separator: ", ") + (keys.count > 8 ? " and \(keys.count - 8) more" : "")
+    }
+
     /// Whether there is any policy of the kind, with or without rules.
     func hasPolicy(_ action: AuthorizationPolicy.Action, dryRun: Bool) -> Bool {
         namespace?.rules(action, dryRun: dryRun) != nil || global.rules(action, dryRun: dryRun) != nil

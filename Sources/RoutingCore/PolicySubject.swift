@@ -31,11 +31,31 @@ struct PolicySubject {
 
     /// Some match must hold; a clause without matches holds, one with only empty matches does not.
     private func matches(_ clause: AuthorizationPolicy.Clause, _ needsIdentity: Bool) -> Bool {
-        if clause.isEmpty { return true }
-        for match in clause where !match.isEmpty && !(needsIdentity && match.excludesIdentities) && matches(match) {
-            return true
+        clause.isEmpty || firstMatch(of: clause, needsIdentity) != nil
+    }
+
+    /// The position of the first match that holds.
+    private func firstMatch(of clause: AuthorizationPolicy.Clause, _ needsIdentity: Bool) -> Int? {
+        clause.firstIndex { !$0.isEmpty && !(needsIdentity && $0.excludesIdentities) && matches($0) }
+    }
+
+    /// Where it is written what matches: `spec.rules[1].to[0], from[2]`; for people.
+    func place(in policy: AuthorizationPolicy) -> String {
+        let needsIdentity = needsIdentity(policy.action)
+        guard let index = policy.rules.firstIndex(where: { matches($0, needsIdentity: needsIdentity) }) else {
+            return ""
         }
-        return false
+        let rule = policy.rules[index]
+        let origin = policy.origins.indices.contains(index) ? policy.origins[index] : nil
+        let name = origin?.rule ?? "rules[\(index)]"
+        guard !rule.isEmpty else { return "\(name), which everything matches" }
+        let parts = rule.enumerated().map { position, clause in
+            let match = firstMatch(of: clause, needsIdentity) ?? 0
+            guard let origin, origin.clauses.indices.contains(position) else { return "[\(position)][\(match)]" }
+            let clause = origin.clauses[position]
+            return clause.hasPrefix("when") ? clause : "\(clause)[\(match)]"
+        }
+        return origin == nil ? name + parts.joined(separator: " and ") : "\(name).\(parts.joined(separator: " and "))"
     }
 
     /// Every field that is set must hold: of a positive list some value, of a negative list none.

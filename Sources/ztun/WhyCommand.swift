@@ -13,6 +13,8 @@ struct WhyCommand: ParsableCommand {
               ztun why app/web app/db:5432
               ztun why app/web db.app.svc.cluster.local:5432 -o json
               ztun why 10.0.0.7 app/db:5432 --policy new.yaml
+              ztun why app/web shop.app:80 --header 'x-user: tester' --http GET /cart
+              ztun why app/web shop.app:80 --all-endpoints
 
             Exit codes: 0 it would be carried, 1 it would be refused, 2 usage, 3 no ztund runs, 4 no answer.
             """)
@@ -28,11 +30,29 @@ struct WhyCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Manifests to try on top of those in force, not applied.", valueName: "file"))
     var policy: String?
 
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "The request on it, for a waypoint's routes: METHOD PATH (after the ends, or before another option).",
+            valueName: "request"))
+    var http: [String] = []
+
+    @Option(help: ArgumentHelp("A field of that request, 'NAME: VALUE'. May be repeated.", valueName: "field"))
+    var header: [String] = []
+
+    @Option(help: ArgumentHelp("The host of that request.", valueName: "name"))
+    var host: String?
+
+    @Flag(help: "Tell of every endpoint of the service (or of its routes), not of one that chance has chosen.")
+    var allEndpoints = false
+
     @Option(name: .shortAndLong, help: "table, json or yaml.")
     var output = OutputFormat.table
 
     func run() throws {
         var request = WhyRequest(source: source, destination: destination)
+        request.http = try question()
+        if allEndpoints { request.allEndpoints = true }
         if let policy {
             request.manifests = try TextFile.read(policy)
             request.manifestsName = policy
@@ -53,6 +73,27 @@ struct WhyCommand: ParsableCommand {
         }
     }
 
+    /// What the flags say of a request.
+    private func question() throws -> WhyRequest.HTTP? {
+        guard !http.isEmpty else {
+            guard header.isEmpty, host == nil else {
+                throw ValidationError("--header and --host belong to a request: say --http METHOD PATH too")
+            }
+            return nil
+        }
+        guard http.count == 2, http[1].hasPrefix("/") else {
+            throw ValidationError("--http takes a method and a path: --http GET /cart")
+        }
+        let fields = try header.map { text in
+            guard let colon = text.firstIndex(of: ":"), colon != text.startIndex else {
+                throw ValidationError("--header \(text) is no field: write 'NAME: VALUE'")
+            }
+            let value = text[text.index(after: colon)...].drop { $0 == " " || $0 == "\t" }
+            return WhyRequest.HTTP.Field(name: String(text[..<colon]), value: String(value))
+        }
+        return WhyRequest.HTTP(method: http[0], path: http[1], host: host ?? "", headers: fields)
+    }
+
     private func show(_ report: WhyReport, _ body: [UInt8]) {
         switch output {
         case .json: print(String(decoding: body, as: UTF8.self), terminator: "")
@@ -64,6 +105,14 @@ struct WhyCommand: ParsableCommand {
             var table = Table("WHERE", "STEP", "WHAT")
             for step in report.steps { table.add(step.place, step.stage, step.text) }
             print(table.text, terminator: "")
+            if let endpoints = report.endpoints {
+                var table = Table("ENDPOINT", "ADDRESS", "ROUTE TO", "VERDICT", "BY", "WHERE")
+                for row in endpoints {
+                    let verdict = row.allowed ? "allowed" : row.reason
+                    table.add(row.name, row.address, row.backend, verdict, row.policy, row.refusedAt)
+                }
+                print(table.text, terminator: "")
+            }
             for note in report.notes { print("note: \(Table.printable(note))") }
             let policy = report.policy.isEmpty ? "" : " by \(Table.printable(report.policy))"
             print(

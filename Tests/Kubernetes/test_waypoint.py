@@ -80,3 +80,45 @@ def test_network_policies_are_asked_for_the_client(mesh):
     wait_for(lambda: status(mesh.client) == "403", "the client's egress is asked for the endpoint")
     # Past the waypoint, the destination's own node asks.
     assert mesh.stranger.curl(f"http://{mesh.server.ipv4}:8080/").returncode in (7, 56)
+
+
+def virtual_service(mesh, http, **more):
+    mesh.manifests.files["virtual.yaml"] = []
+    mesh.manifests.add(
+        "virtual.yaml", "VirtualService", "server", api="networking.istio.io/v1", spec={"hosts": ["server"], "http": http, **more})
+    mesh.manifests.write()
+
+
+def test_routes_of_a_virtual_service(mesh):
+    """First match wins, in the order written; prefixes are of text; what is not supported is told and does no harm."""
+    served = lambda: mesh.daemons["wp-1"].metric(
+        "istio_requests_total", response_code="200", destination_workload="other")
+    other, own = {"destination": {"host": "other"}}, {"destination": {"host": "server", "port": {"number": 80}}}
+    virtual_service(mesh, [
+        {"match": [{"uri": {"exact": "/gone"}}], "route": [{"destination": {"host": "missing"}}]},
+        {"match": [{"uri": {"exact": "/moved"}}], "redirect": {"uri": "/x"}},
+        {"match": [{"uri": {"prefix": "/o"}, "method": {"exact": "GET"}}], "route": [{**other, "weight": 100}, {**own, "weight": 0}]},
+        {"match": [{"headers": {"x-user": {"prefix": "test"}}}], "route": [other]},
+        {"match": [{"uri": {"regex": "/[a-z]+"}}], "route": [other]},
+        {"match": [{"uri": {"prefix": "/own"}}], "route": [own]},
+        {"match": [{"uri": {"exact": "/"}}], "route": [own]},
+    ])
+    wait_for(lambda: status(mesh.client, "/nothing") == "404", "the routes are in force")
+    assert status(mesh.client, "/gone") == "503" and status(mesh.client, "/moved") == "503"
+    before = served()
+    # `/own` begins with `/o`: the earlier rule has it, and in the middle of a segment.
+    assert status(mesh.client, "/own") == "200" and status(mesh.client, "/other/x") == "200"
+    assert served() == before + 2
+    assert mesh.client.curl(f"http://{VIP}/z", "-H", "x-user: tester", "-o", "/dev/null", "-w", "%{http_code}").stdout == "200"
+    assert served() == before + 3
+    assert status(mesh.client, "/") == "200" and served() == before + 3
+    state = mesh.daemons["wp-1"].status()["state"]
+    for text in ("spec.http[1].redirect is not supported", "spec.http[4].match[0].uri is not supported: the rule is left out"):
+        assert text in state["lastError"], state["lastError"]
+    # An HTTPRoute of the service wins, and that is told.
+    route(mesh, [{"matches": [{"path": {"type": "Exact", "value": "/only"}}], "backendRefs": [{"name": "server", "port": 80}]}])
+    wait_for(lambda: status(mesh.client, "/own") == "404", "the HTTPRoute is in force")
+    assert status(mesh.client, "/only") == "200"
+    assert any("has an HTTPRoute, which wins" in note for note in mesh.one.status()["notes"])
+    mesh.manifests.remove("routes.yaml")
+    wait_for(lambda: status(mesh.client, "/own") == "200", "the VirtualService again")

@@ -85,3 +85,94 @@ def test_live_traffic_gets_the_same_verdict(mesh):
         assert report["allowed"] == live, (pod.name, port, code, report)
         verdicts.add(report["reason"])
     assert verdicts == {"", "policy_denied", "network_policy_denied"}
+
+
+def test_the_rule_of_a_policy_is_named(mesh):
+    """By its place in the resource, also after a rule that does not reach layer 4."""
+    spec = {
+        "action": "DENY", "selector": {"matchLabels": {"app": "server"}},
+        "rules": [
+            {"from": [{"source": {"principals": ["cluster.local/ns/default/sa/nobody"]}}]},
+            {"from": [{"source": {"namespaces": ["elsewhere"]}}, {"source": {"serviceAccounts": ["default/client"]}}],
+             "to": [{"operation": {"ports": ["9"]}}, {"operation": {"ports": ["8080"]}}],
+             "when": [{"key": "destination.port", "notValues": ["1"]}]},
+        ],
+    }
+    mesh.manifests.authorization("deny", spec)
+    mesh.manifests.authorization("allow", {
+        "selector": {"matchLabels": {"app": "server"}}, "action": "ALLOW",
+        "rules": [{"to": [{"operation": {"methods": ["GET"]}}]}, {"from": [{"source": {"namespaces": ["default"]}}]}]})
+    mesh.manifests.write()
+    wait_for(lambda: mesh.one.status()["state"]["policies"] == 2, "loaded")
+    text = lambda report: " | ".join(step["text"] for step in report["steps"])
+    report = why(mesh.one, "default/client", "default/server:8080")
+    assert "DENY policy default/deny matches: spec.rules[1].to[1] and from[1] and when[0]" in text(report), report
+    report = why(mesh.one, "default/stranger", "default/server:8080")
+    assert report["policy"] == "default/allow" and "ALLOW policy default/allow matches: spec.rules[1].from[0]" in text(report)
+    report = why(mesh.one, mesh.outsider.ipv4, "default/server:8080")
+    assert report["reason"] == "policy_not_allowed" and "none matches: refused (default/allow)" in text(report)
+
+
+def test_all_endpoints(mesh):
+    """Of a service with a good endpoint, one behind a policy, and one that is not ready."""
+    pods = [mesh.server]
+    for number, name in ((11, "closed"), (12, "sick")):
+        pod = mesh.second.pod(name, number)
+        mesh.manifests.pod(pod, ports={"http": 8080}, ready=name != "sick")
+        pods.append(pod)
+    slices = mesh.manifests.files["slices.yaml"]
+    slices.clear()
+    mesh.manifests.slice("server", pods, {"http": 8080})
+    slices[0]["endpoints"][2]["conditions"]["ready"] = False
+    mesh.manifests.network_policy("closed", {"podSelector": {"matchLabels": {"app": "closed"}}, "ingress": []})
+    mesh.manifests.write()
+    wait_for(lambda: mesh.one.status()["state"]["workloads"] == 6, "loaded")
+    report = why(mesh.one, "default/client", f"{VIP}:80", "--all-endpoints")
+    rows = {row["name"]: (row["allowed"], row["reason"], row["policy"]) for row in report["endpoints"]}
+    assert rows == {
+        "default/server": (True, "", ""), "default/closed": (False, "network_policy_denied", "default/closed"),
+        "default/sick": (False, "no_healthy_upstream", "")}, rows
+    assert not report["allowed"] and report["endpoints"][0]["address"].endswith(":8080")
+    table = mesh.one.ztun("why", "default/client", f"{VIP}:80", "--all-endpoints", check=False)
+    assert table.returncode == 1 and "ENDPOINT" in table.stdout and "network_policy_denied" in table.stdout
+    # Of a pod there is one.
+    (row,) = why(mesh.one, "default/client", "default/server:8080", "--all-endpoints")["endpoints"]
+    assert row["allowed"] and row["name"] == "default/server"
+
+
+def test_the_routes_of_a_waypoint(mesh):
+    """The same matcher that live requests meet: rule, backend, 404; without a request it says that there are routes."""
+    name = {"gateway.networking.k8s.io/gateway-name": "wp"}
+    waypoint, other = mesh.second.pod("wp-1", 20, account="wp"), mesh.second.pod("other", 11)
+    mesh.manifests.pod(waypoint, labels=name)
+    mesh.manifests.pod(other, ports={"http": 8080})
+    mesh.manifests.service("wp", ["10.96.61.20"], [{"name": "mesh", "port": 15008}], selector=name, labels=name)
+    mesh.manifests.service("other", ["10.96.61.21"], [{"name": "http", "port": 80, "targetPort": 8080}])
+    mesh.manifests.add(
+        "gateway.yaml", "Gateway", "wp", api="gateway.networking.k8s.io/v1",
+        spec={"gatewayClassName": "istio-waypoint", "listeners": [{"name": "mesh", "port": 15008, "protocol": "HBONE"}]})
+    mesh.manifests.files["services.yaml"][0]["metadata"]["labels"] = {"istio.io/use-waypoint": "wp"}
+    mesh.manifests.add("routes.yaml", "HTTPRoute", "server", api="gateway.networking.k8s.io/v1", spec={
+        "parentRefs": [{"group": "", "kind": "Service", "name": "server"}], "rules": [
+            {"name": "beta", "matches": [{"path": {"value": "/shop"}, "headers": [{"name": "x-user", "value": "tester"}]}],
+             "backendRefs": [{"name": "other", "port": 80}]},
+            {"name": "split", "matches": [{"path": {"value": "/shop"}}],
+             "backendRefs": [{"name": "other", "port": 80, "weight": 1}, {"name": "server", "port": 80, "weight": 3}]}]})
+    mesh.manifests.network_policy("other", {"podSelector": {"matchLabels": {"app": "other"}}, "ingress": []})
+    mesh.manifests.write()
+    wait_for(lambda: mesh.one.status()["state"]["routes"] == 1, "loaded")
+    steps = lambda report: [step["text"] for step in report["steps"] if step["stage"] == "route"]
+    report = why(mesh.one, "default/client", f"{VIP}:80", "--header", "X-User: tester", "--http", "GET", "/x/../shop/1?q")
+    assert steps(report) == ["beta matches", "default/other.default.svc.cluster.local:80 chosen"], report
+    assert (report["reason"], report["refusedAt"], report["policy"]) == ("network_policy_denied", "waypoint", ""), report
+    report = why(mesh.one, "default/client", f"{VIP}:80", "--http", "GET", "/nothing")
+    assert (report["allowed"], report["reason"]) == (False, "route_not_found") and steps(report)[-1] == "no rule matches"
+    report = why(mesh.one, "default/client", f"{VIP}:80")
+    assert any("--http METHOD PATH" in note for note in report["notes"])
+    report = why(mesh.one, "default/client", f"{VIP}:80", "--all-endpoints", "--http", "GET", "/shop")
+    rows = {row["name"]: (row["backend"], row["allowed"]) for row in report["endpoints"]}
+    assert rows == {
+        "default/other": ("default/other.default.svc.cluster.local:80", False),
+        "default/server": ("default/server.default.svc.cluster.local:80", True)}, report
+    for arguments in (["--http", "GET"], ["--http", "GET", "shop"], ["--header", "a: b"], ["--http", "GET", "/", "--header", "nonsense"]):
+        assert mesh.one.ztun("why", "default/client", f"{VIP}:80", *arguments, check=False).returncode == 2, arguments

@@ -42,13 +42,16 @@ struct AuthorizationConversion {
             return nil
         }
         var rules: [AuthorizationPolicy.Rule] = []
-        for rule in source.rules {
-            if let made = convert(rule, action) { rules.append(made) }
+        var origins: [AuthorizationPolicy.Origin] = []
+        for (position, rule) in source.rules.enumerated() {
+            guard let made = convert(rule, action) else { continue }
+            rules.append(made.rule)
+            origins.append(.init(rule: "spec.rules[\(position)]", clauses: made.clauses))
         }
         tellOfRequestFields(action, rules)
         return AuthorizationPolicy(
             name: source.metadata.name, namespace: source.metadata.namespace, scope: scope, action: action,
-            rules: rules, dryRun: isDryRun)
+            rules: rules, dryRun: isDryRun, origins: origins)
     }
 
     private var scope: AuthorizationPolicy.Scope {
@@ -69,10 +72,10 @@ struct AuthorizationConversion {
 
     // MARK: - Rules
 
-    /// One rule: a clause for `to`, one for `from`, one for each `when`; nil where it must be left out.
+    /// One rule: a clause for `to`, one for `from`, one for each `when`, each with its name; nil where it must be left out.
     private mutating func convert(
         _ rule: Kubernetes.AuthorizationPolicy.Rule, _ action: AuthorizationPolicy.Action
-    ) -> AuthorizationPolicy.Rule? {
+    ) -> (rule: AuthorizationPolicy.Rule, clauses: [String])? {
         var found: [String] = []
         for operation in rule.to { found += operation.requestFields }
         for source in rule.from { found += source.requestFields }
@@ -85,15 +88,19 @@ struct AuthorizationConversion {
                 return nil
             }
         }
-        var clauses: [Clause?] = []
+        var clauses: [(name: String, clause: Clause?)] = []
         do {
-            if !rule.to.isEmpty { clauses.append(try rule.to.map { try match($0, action) }.allPresent) }
-            if !rule.from.isEmpty { clauses.append(try rule.from.map { try match($0, action) }.allPresent) }
-            for condition in rule.when { clauses.append(try match(condition, action).map { [$0] }) }
+            if !rule.to.isEmpty { clauses.append(("to", try rule.to.map { try match($0, action) }.allPresent)) }
+            if !rule.from.isEmpty { clauses.append(("from", try rule.from.map { try match($0, action) }.allPresent)) }
+            for (position, condition) in rule.when.enumerated() {
+                clauses.append(("when[\(position)]", try match(condition, action).map { [$0] }))
+            }
         } catch {
             return nil
         }
-        return clauses.compactMap { $0 }
+        // Those that hold always are left out.
+        let present = clauses.filter { $0.clause != nil }
+        return (present.compactMap(\.clause), present.map(\.name))
     }
 
     /// The rule must not be there, so that an ALLOW does not allow more.

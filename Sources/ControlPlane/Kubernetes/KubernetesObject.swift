@@ -10,6 +10,7 @@ enum KubernetesObject: Hashable, Sendable {
     case endpointSlice(Kubernetes.EndpointSlice)
     case gateway(Kubernetes.Gateway)
     case httpRoute(Kubernetes.HTTPRoute)
+    case virtualService(Kubernetes.VirtualService)
     case serviceEntry(Kubernetes.ServiceEntry)
     case workloadEntry(Kubernetes.WorkloadEntry)
     case authorizationPolicy(Kubernetes.AuthorizationPolicy)
@@ -39,6 +40,7 @@ enum KubernetesObject: Hashable, Sendable {
         "networking.k8s.io/NetworkPolicy": ["v1"],
         "gateway.networking.k8s.io/Gateway": ["v1", "v1beta1"],
         "gateway.networking.k8s.io/HTTPRoute": ["v1", "v1beta1"],
+        "networking.istio.io/VirtualService": ["v1", "v1beta1", "v1alpha3"],
         "networking.istio.io/ServiceEntry": ["v1", "v1beta1", "v1alpha3"],
         "networking.istio.io/WorkloadEntry": ["v1", "v1beta1", "v1alpha3"],
         "security.istio.io/AuthorizationPolicy": ["v1", "v1beta1"],
@@ -71,6 +73,7 @@ enum KubernetesObject: Hashable, Sendable {
         case "EndpointSlice": .endpointSlice(try .init(root))
         case "Gateway": .gateway(try .init(root))
         case "HTTPRoute": .httpRoute(try .init(root))
+        case "VirtualService": .virtualService(try .init(root))
         case "ServiceEntry": .serviceEntry(try .init(root))
         case "WorkloadEntry": .workloadEntry(try .init(root))
         case "AuthorizationPolicy": .authorizationPolicy(try .init(root))
@@ -110,6 +113,7 @@ enum KubernetesObject: Hashable, Sendable {
         case .endpointSlice(let object): object.metadata
         case .gateway(let object): object.metadata
         case .httpRoute(let object): object.metadata
+        case .virtualService(let object): object.metadata
         case .serviceEntry(let object): object.metadata
         case .workloadEntry(let object): object.metadata
         case .authorizationPolicy(let object): object.metadata
@@ -129,6 +133,7 @@ enum KubernetesObject: Hashable, Sendable {
         case .endpointSlice: "EndpointSlice"
         case .gateway: "Gateway"
         case .httpRoute: "HTTPRoute"
+        case .virtualService: "VirtualService"
         case .serviceEntry: "ServiceEntry"
         case .workloadEntry: "WorkloadEntry"
         case .authorizationPolicy: "AuthorizationPolicy"

@@ -58,6 +58,7 @@ struct MeshCompiler {
         tellOfIdlePolicies(used, attachments)
         mesh.policies = policies
         mesh.routes = compileRoutes()
+        mesh.routes += compileVirtualServices(services, routed: mesh.routes)
         mesh.networkPolicies = compileNetworkPolicies()
         mesh.settings = compileSettings()
         mesh.services = services

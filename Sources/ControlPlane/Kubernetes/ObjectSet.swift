@@ -27,6 +27,7 @@ struct ObjectSet: Sendable {
     var endpointSlices: [ObjectName: Kubernetes.EndpointSlice] = [:]
     var gateways: [ObjectName: Kubernetes.Gateway] = [:]
     var httpRoutes: [ObjectName: Kubernetes.HTTPRoute] = [:]
+    var virtualServices: [ObjectName: Kubernetes.VirtualService] = [:]
     var serviceEntries: [ObjectName: Kubernetes.ServiceEntry] = [:]
     var workloadEntries: [ObjectName: Kubernetes.WorkloadEntry] = [:]
     var authorizationPolicies: [ObjectName: Kubernetes.AuthorizationPolicy] = [:]
@@ -51,6 +52,7 @@ struct ObjectSet: Sendable {
         case .endpointSlice(let object): endpointSlices[ObjectName(object.metadata)] = object
         case .gateway(let object): gateways[ObjectName(object.metadata)] = object
         case .httpRoute(let object): httpRoutes[ObjectName(object.metadata)] = object
+        case .virtualService(let object): virtualServices[ObjectName(object.metadata)] = object
         case .serviceEntry(let object): serviceEntries[ObjectName(object.metadata)] = object
         case .workloadEntry(let object): workloadEntries[ObjectName(object.metadata)] = object
         case .authorizationPolicy(let object): authorizationPolicies[ObjectName(object.metadata)] = object
