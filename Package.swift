@@ -62,7 +62,9 @@ let package = Package(
         module("HTTP1", ["MeshModel"], hot),
         module("HBONE", ["MeshModel", "Telemetry", "EventLoop", "TLS", "HTTP2"], hot),
         module("Capture", ["CLinux", "CaptureBPF", "MeshModel", "Telemetry", "StatusModel", "EventLoop"]),
-        module("ControlPlane", ["CYaml", "MeshModel", "Telemetry", "RoutingCore", "StatusModel", "TLS", collections]),
+        module(
+            "ControlPlane",
+            ["CYaml", "MeshModel", "Telemetry", "RoutingCore", "StatusModel", "TLS", "HTTP1", collections]),
         module("AdminServer", ["MeshModel", "Telemetry", "StatusModel", "EventLoop", "HTTP1"]),
         module(
             "NodeProxy",

@@ -16,6 +16,15 @@ package struct ProgramFlags: ParsableArguments {
             "Folder of Kubernetes manifests, read again when they change; in place of --state.", valueName: "dir"))
     var manifests: String?
 
+    @Flag(help: "Take the mesh from the Kubernetes API of the cluster that this is a pod of; in place of --state.")
+    var kubernetes = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Take the mesh from the Kubernetes API of this kubeconfig's current context; in place of --state.",
+            valueName: "file"))
+    var kubeconfig: String?
+
     @Option(help: ArgumentHelp("Directory for the control socket (default /run/ztun).", valueName: "dir"))
     var runDir: String?
 
@@ -70,6 +79,8 @@ package struct ProgramFlags: ParsableArguments {
         var options = ProgramOptions()
         options.state = state
         options.manifests = manifests
+        options.kubernetes = kubernetes ? true : nil
+        options.kubeconfig = kubeconfig
         options.runDirectory = runDir
         options.caDirectory = caDir
         options.roots = roots
@@ -88,7 +99,7 @@ package struct ProgramFlags: ParsableArguments {
         options.logFormat = try logFormat.map {
             try Self.parse($0, "--log-format", "text or json") { LogFormat(rawValue: $0) }
         }
-        if state == nil, manifests == nil, let inline = environment.inlineState {
+        if !options.saysSource, let inline = environment.inlineState {
             options.state = try InlineState.keep(
                 inline, in: runDir ?? ProgramConfiguration.defaultRunDirectory)
         }

@@ -6,6 +6,8 @@ package enum MeshSource: Sendable {
     case file(StateSource)
     /// A folder of Kubernetes manifests.
     case manifests(ManifestSource)
+    /// The Kubernetes API.
+    case kubernetes(KubernetesSource)
 
     /// Looks once whether there is something new, and delivers it.
     /// - Parameter now: nanoseconds of the Unix epoch.
@@ -14,6 +16,7 @@ package enum MeshSource: Sendable {
         switch self {
         case .file(let source): source.check(now: now)
         case .manifests(let source): source.check(now: now)
+        case .kubernetes(let source): source.check(now: now)
         }
     }
 
@@ -22,6 +25,7 @@ package enum MeshSource: Sendable {
         switch self {
         case .file(let source): source.warnings
         case .manifests(let source): source.warnings
+        case .kubernetes(let source): source.warnings
         }
     }
 
@@ -31,6 +35,22 @@ package enum MeshSource: Sendable {
         switch self {
         case .file(let source): source.status(now: now)
         case .manifests(let source): source.status(now: now)
+        case .kubernetes(let source): source.status(now: now)
         }
+    }
+
+    /// What the mesh would be with a file of manifests on top; nil where the state is no Kubernetes objects.
+    /// - Parameter name: of the file, for messages.
+    package func candidate(_ bytes: [UInt8], name: String) -> CompiledMesh? {
+        switch self {
+        case .file: nil
+        case .manifests(let source): source.candidate(bytes, name: name)
+        case .kubernetes(let source): source.candidate(bytes, name: name)
+        }
+    }
+
+    /// Ends what runs beside the caller.
+    package func stop() {
+        if case .kubernetes(let source) = self { source.stop() }
     }
 }

@@ -1,3 +1,4 @@
+internal import Glibc
 package import MeshModel
 internal import TLS
 
@@ -7,6 +8,8 @@ package struct ProgramConfiguration: Hashable, Sendable {
     package let state: String
     /// The folder of Kubernetes manifests.
     package let manifests: String?
+    /// The Kubernetes API, where the state comes from there.
+    package let api: APIServer?
     package let runDirectory: String
     package let identitySource: IdentitySource
     /// File with certificate revocation lists; nil when revocation is nobody's business.
@@ -20,10 +23,13 @@ package struct ProgramConfiguration: Hashable, Sendable {
     package let logLevel: String
     package let poolMaxStreams: Int
 
+    /// Where the state comes from, for people.
+    package var stateOrigin: String { api?.description ?? manifests ?? state }
+
     /// The files that are read again when they change.
     package var watchedPaths: Set<String> {
-        let source = manifests.map { "\($0)/\(FolderWatch.everyName)" } ?? state
-        return Set([source] + identitySource.watchedPaths + (crl.map { [$0] } ?? []))
+        let source = api != nil ? [] : [manifests.map { "\($0)/\(FolderWatch.everyName)" } ?? state]
+        return Set(source + identitySource.watchedPaths + (crl.map { [$0] } ?? []))
     }
 
     package static let defaultRunDirectory = "/run/ztun"
@@ -40,16 +46,30 @@ package struct ProgramConfiguration: Hashable, Sendable {
         func fault(_ problem: String, _ hint: String) -> ConfigurationError {
             ConfigurationError(file: source, problem: problem, hint: hint)
         }
-        guard options.state == nil || options.manifests == nil else {
-            throw fault("a state file and a folder of manifests are both given", "give --state or --manifests")
+        let given = [
+            options.state.map { _ in "a state file" }, options.manifests.map { _ in "a folder of manifests" },
+            options.kubernetes == true ? "the Kubernetes API" : nil, options.kubeconfig.map { _ in "a kubeconfig" },
+        ].compactMap(\.self)
+        guard given.count <= 1 else {
+            throw fault(
+                "\(given.joined(separator: " and ")) are both given",
+                "give one of --state, --manifests, --kubernetes and --kubeconfig")
         }
-        guard let path = options.state ?? options.manifests else {
+        guard !given.isEmpty else {
             throw fault(
                 "no state file is given",
-                "give one with --state FILE, or 'state:' in the configuration file, or --manifests DIR")
+                "give one with --state FILE, or 'state:' in the configuration file, or --manifests DIR, or --kubernetes"
+            )
         }
-        state = options.state == nil ? "" : path
+        state = options.state ?? ""
         manifests = options.manifests
+        if let path = options.kubeconfig {
+            api = try Kubeconfig.server(path: path)
+        } else if options.kubernetes == true {
+            api = try APIServer(inCluster: { getenv($0).map { String(cString: $0) } })
+        } else {
+            api = nil
+        }
         crl = options.crl
         let trustDomain = options.trustDomain ?? Self.defaultTrustDomain
         self.trustDomain = trustDomain

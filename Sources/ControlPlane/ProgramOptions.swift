@@ -6,6 +6,10 @@ package struct ProgramOptions: Hashable, Sendable {
     package var state: String?
     /// A folder of Kubernetes manifests, in place of ``state``.
     package var manifests: String?
+    /// The Kubernetes API of the cluster that this is a pod of, in place of ``state``.
+    package var kubernetes: Bool?
+    /// A kubeconfig whose current context is the Kubernetes API, in place of ``state``.
+    package var kubeconfig: String?
     package var runDirectory: String?
     /// Directory of the embedded authority; excludes ``roots`` and ``identities``.
     package var caDirectory: String?
@@ -28,7 +32,8 @@ package struct ProgramOptions: Hashable, Sendable {
     package init() {}
 
     static let keys = [
-        "state", "manifests", "runDir", "caDir", "roots", "identities", "crl", "secretTTL", "trustDomain", "workers",
+        "state", "manifests", "kubernetes", "kubeconfig", "runDir", "caDir", "roots", "identities", "crl", "secretTTL",
+        "trustDomain", "workers",
         "adminAddress",
         "metricsAddress",
         "readinessAddress", "logFormat", "logLevel", "poolMaxStreams",
@@ -37,6 +42,8 @@ package struct ProgramOptions: Hashable, Sendable {
     init(_ fields: YAMLFields) throws(ConfigurationError) {
         state = try fields.path("state")
         manifests = try fields.path("manifests")
+        kubernetes = try fields.optional("kubernetes") { reader throws(ConfigurationError) in try reader.bool() }
+        kubeconfig = try fields.path("kubeconfig")
         runDirectory = try fields.path("runDir")
         caDirectory = try fields.path("caDir")
         roots = try fields.path("roots")
@@ -73,11 +80,19 @@ package struct ProgramOptions: Hashable, Sendable {
         }
     }
 
+    /// Whether they say where the mesh is described.
+    package var saysSource: Bool {
+        state != nil || manifests != nil || kubernetes == true || kubeconfig != nil
+    }
+
     /// These options, with the gaps filled from others.
     package func over(_ others: ProgramOptions) -> ProgramOptions {
         var merged = self
         // Where the mesh is described is one decision.
-        if state == nil, manifests == nil { (merged.state, merged.manifests) = (others.state, others.manifests) }
+        if !saysSource {
+            (merged.state, merged.manifests) = (others.state, others.manifests)
+            (merged.kubernetes, merged.kubeconfig) = (others.kubernetes, others.kubeconfig)
+        }
         merged.runDirectory = runDirectory ?? others.runDirectory
         // Where identities come from is one decision: whoever says any of it says all of it.
         if caDirectory == nil, roots == nil, identities.isEmpty {

@@ -3,6 +3,14 @@ package enum SettingsHandbook {
     private static let program: [(key: String, flag: String, variable: String, standard: String, meaning: String)] = [
         ("state", "--state", "LOCAL_XDS_PATH", "", "the state file; LOCAL_XDS holds the state itself"),
         ("manifests", "--manifests", "", "", "a folder of Kubernetes manifests, in place of the state file"),
+        (
+            "kubernetes", "--kubernetes", "", "false",
+            "the Kubernetes API of the own cluster, in place of the state file"
+        ),
+        (
+            "kubeconfig", "--kubeconfig", "", "",
+            "the Kubernetes API that a kubeconfig names, in place of the state file"
+        ),
         ("pods", "--pod", "", "", "a pod to take care of"),
         ("caDir", "--ca-dir", "", "", "directory of the embedded CA"),
         ("roots", "--roots", "", "", "root certificates for `identities`"),

@@ -39,7 +39,7 @@ extension Node {
         running.clusterDomain = options.clusterDomain
         running.network = options.network
         running.localNode = options.nodeName
-        running.statePath = configuration.program.manifests ?? configuration.program.state
+        running.statePath = configuration.program.stateOrigin
         running.workerThreads = mailboxes.count
         running.packetMark = CaptureMark.peer
         running.streamWindow = UInt32(clamping: options.streamWindow)

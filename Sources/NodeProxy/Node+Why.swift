@@ -98,10 +98,12 @@ extension Node {
     private func candidate(
         _ bytes: [UInt8], name: String, over snapshot: MeshSnapshot
     ) -> (snapshot: MeshSnapshot, routes: HTTPRouteTable?, notes: [String]) {
-        guard let mesh = manifests.withLock({ $0 })?.candidate(bytes, name: name) else {
+        guard let mesh = source.withLock({ $0 })?.candidate(bytes, name: name) else {
             return (
                 snapshot, nil,
-                ["--policy was not applied: this ztund runs from a state file, and manifests go on top of manifests"]
+                [
+                    "--policy was not applied: this ztund runs from a state file, and manifests go on top of Kubernetes objects"
+                ]
             )
         }
         let next = snapshot.replacingAll(

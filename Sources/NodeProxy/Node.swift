@@ -19,8 +19,8 @@ package final class Node: Sendable {
     /// How many signals came since the drain began.
     let signals: Lock<Int>
     let services: NodeServices
-    /// The source of the state where it is a folder of manifests.
-    let manifests = Lock<ManifestSource?>(nil)
+    /// The source of the state, once there is one.
+    let source = Lock<MeshSource?>(nil)
 
     /// What the control thread writes and the admin thread reads.
     struct Shared: Sendable {

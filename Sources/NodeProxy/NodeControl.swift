@@ -18,7 +18,12 @@ final class NodeControl: Sendable {
     init(_ node: Node, _ succession: Succession? = nil) throws {
         let watch = FolderWatch.start(log: node.log, now: Kernel.realtimeNow())
         let first = NodeRounds(node, watch)
-        try first.loadFirstState()
+        do {
+            try first.loadFirstState(isRelief: succession != nil)
+        } catch {
+            first.stopSource()
+            throw error
+        }
         if let succession { first.adopt(succession.pods, pending: succession.pending) }
         let notices = first.capture.watch?.descriptor ?? -1
         let rounds = Lock(first)
@@ -48,6 +53,7 @@ final class NodeControl: Sendable {
     /// - Parameter keepsPods: leaves them as they are, since another ztund serves them.
     func stop(keepsPods: Bool = false) {
         thread.stop()
+        rounds.withLock { $0.stopSource() }
         if !keepsPods { rounds.withLock { $0.removeAll() } }
     }
 
@@ -121,8 +127,14 @@ final class NodeRounds {
             let source = ManifestSource(path: manifests, settings: settings) { [unowned node] mesh, _ in
                 node.adopt(mesh)
             }
-            node.manifests.withLock { $0 = source }
             state = .manifests(source)
+        } else if let api = configuration.program.api {
+            let settings = configuration.kubernetesSettings
+            state = .kubernetes(
+                KubernetesSource(
+                    api, kinds: WatchedKind.all(rootNamespace: settings.rootNamespace), settings: settings,
+                    wake: { [unowned node] in node.shared.withLock { $0.wake }?() },
+                    deliver: { [unowned node] mesh, _ in node.adopt(mesh) }))
         } else {
             state = .file(
                 StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {
@@ -142,11 +154,24 @@ final class NodeRounds {
             let location = PodLocation(namespace: pod.namespace, name: pod.name, path: pod.netns)
             pods[location.pod] = PodCapture(location, node: capture, now: now)
         }
+        let source = state
+        node.source.withLock { $0 = source }
     }
 
     /// Reads the state before anything else runs.
-    func loadFirstState() throws(StateUnusable) {
-        for _ in 0..<50 {
+    /// - Parameter isRelief: another ztund serves until we can: it must not give its pods to one that knows nothing.
+    func loadFirstState(isRelief: Bool) throws(StateUnusable) {
+        var tries = 50
+        if case .kubernetes(let source) = state {
+            do throws(ControlThreadFailure) {
+                try source.start()
+            } catch {
+                throw StateUnusable(description: error.reason)
+            }
+            // A server may be away for long, and status is to say so meanwhile; pods are taken in once there is a state.
+            tries = isRelief ? 3000 : 200
+        }
+        for _ in 0..<tries {
             let now = Int64(Kernel.realtimeNow())
             switch state.check(now: now) {
             case .loaded, .unchanged: return Kernel.returnFreeMemory()
@@ -155,7 +180,19 @@ final class NodeRounds {
                 throw StateUnusable(description: state.status(now: now).lastError)
             }
         }
+        if isRelief, case .kubernetes(let source) = state, !source.isSynced {
+            throw StateUnusable(description: state.status(now: Int64(Kernel.realtimeNow())).lastError)
+        }
     }
+
+    /// Whether pods may be taken in: with nothing known, their connections would be judged by nothing.
+    private var hasFirstState: Bool {
+        if case .kubernetes(let source) = state { return source.isSynced }
+        return true
+    }
+
+    /// Ends what the source runs beside this thread.
+    func stopSource() { state.stop() }
 
     /// One round; returns the milliseconds until the next, nil for the usual interval.
     func round(isNoticed: Bool) -> Int? {
@@ -167,7 +204,7 @@ final class NodeRounds {
         if outcome == .loaded { Kernel.returnFreeMemory() }
         let settling = outcome == .settling || listSettling
         takeNotices()
-        if !isFrozen {
+        if !isFrozen, hasFirstState {
             takeRequests()
             if !isReplaced { discoverPods() }
             advancePods()
@@ -356,7 +393,7 @@ final class NodeRounds {
             state.outboundTrafficPolicy = outbound == .allowAny ? nil : outbound.rawValue
             if shared.state.lastError != state.lastError, !state.lastError.isEmpty {
                 node.log.write(
-                    .error, .state, "the state file is refused, the last good state serves",
+                    .error, .state, "the newest state is not in force, the last good one serves",
                     now: Kernel.realtimeNow()
                 ) { $0.field("error", string: state.lastError) }
             }

@@ -23,7 +23,7 @@ package final class TLSSession {
     /// Steps of as many key updates as ``Limits`` has.
     private static let mostLateSteps = UInt32(5 * Limits.standard.keyUpdates)
 
-    private static let method = BIOMethod()
+    static let method = BIOMethod()
 
     /// - Throws: `TLSFailure` when memory is short.
     package init(_ context: TLSContext, channel: TLSChannel, expectation: PeerExpectation) throws(TLSFailure) {
@@ -152,7 +152,7 @@ package final class TLSSession {
 }
 
 /// The BIO method shared by all sessions; made at the first use, never freed.
-private struct BIOMethod: @unchecked Sendable {
+struct BIOMethod: @unchecked Sendable {
     // Immutable after creation; OpenSSL reads it from any thread.
     let raw: OpaquePointer?
 

@@ -45,7 +45,7 @@ extension Waypoint: AdminSource {
         running.adminAddress = configuration.program.adminAddress
         running.metricsAddress = configuration.program.metricsAddress
         running.readinessAddress = configuration.program.readinessAddress
-        running.statePath = configuration.program.manifests ?? configuration.program.state
+        running.statePath = configuration.program.stateOrigin
         running.workerThreads = mailboxes.count
         running.poolMaxStreams = configuration.program.poolMaxStreams
         return running

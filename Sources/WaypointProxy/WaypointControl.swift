@@ -20,10 +20,14 @@ final class WaypointControl: Sendable {
         ) { isNoticed in
             rounds.withLock { $0.round(isNoticed: isNoticed) }
         }
+        let thread = self.thread
+        rounds.withLock { $0.waker.withLock { $0 = { thread.wake() } } }
+        try rounds.withLock { rounds throws(ControlThreadFailure) in try rounds.startSource() }
     }
 
     func stop() {
         thread.stop()
+        rounds.withLock { $0.stopSource() }
     }
 }
 
@@ -37,17 +41,28 @@ final class WaypointRounds {
     /// Tells when files change; nil where only polling sees it.
     private let watch: FolderWatch?
     private var memory = MemoryReturn()
+    /// Begins a round, once there is a thread to do it.
+    let waker: Lock<(@Sendable () -> Void)?>
 
     init(_ waypoint: Waypoint, _ watch: FolderWatch?) {
         self.waypoint = waypoint
         self.watch = watch
         let configuration = waypoint.configuration
+        let waker = Lock<(@Sendable () -> Void)?>(nil)
+        self.waker = waker
         if let manifests = configuration.program.manifests {
             let settings = configuration.program.kubernetesSettings
             state = .manifests(
                 ManifestSource(path: manifests, settings: settings) { [unowned waypoint] mesh, _ in
                     waypoint.adopt(mesh)
                 })
+        } else if let api = configuration.program.api {
+            let settings = configuration.program.kubernetesSettings
+            state = .kubernetes(
+                KubernetesSource(
+                    api, kinds: WatchedKind.all(rootNamespace: settings.rootNamespace), settings: settings,
+                    wake: { waker.withLock { $0 }?() },
+                    deliver: { [unowned waypoint] mesh, _ in waypoint.adopt(mesh) }))
         } else {
             state = .file(
                 StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {
@@ -65,6 +80,14 @@ final class WaypointRounds {
             waypoint.adopt(credentials)
         }
     }
+
+    /// Starts what the source runs beside this thread.
+    func startSource() throws(ControlThreadFailure) {
+        if case .kubernetes(let source) = state { try source.start() }
+    }
+
+    /// Ends it.
+    func stopSource() { state.stop() }
 
     /// One round; returns the milliseconds until the next, nil for the usual interval.
     func round(isNoticed: Bool) -> Int? {
@@ -94,7 +117,7 @@ final class WaypointRounds {
 
     private func publish(_ wall: Int64, isKnown: Bool) {
         var state = self.state.status(now: wall)
-        tell(of: "the state file", state.lastError)
+        tell(of: "the newest state", state.lastError)
         if let routes {
             let status = routes.status
             tell(of: "the routes file", status.lastError ?? "")
@@ -122,7 +145,7 @@ final class WaypointRounds {
         faults[what] = error
         guard !error.isEmpty else { return }
         waypoint.log.write(
-            .error, .state, "\(what) is refused, the last good one serves", now: Kernel.realtimeNow()
+            .error, .state, "\(what) is not in force, the last good one serves", now: Kernel.realtimeNow()
         ) { $0.field("error", string: error) }
     }
 }

@@ -1,5 +1,6 @@
 """The manifests are valid against the schemas of Kubernetes and agree with each other and with the programs."""
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -88,7 +89,7 @@ def test_the_image_has_what_the_programs_need():
 
 
 def test_ztund_takes_the_configuration_of_the_daemonset(tmp_path):
-    """The keys are right: what it complains of is the missing state file, which comes from the cluster."""
+    """The keys are right: what it complains of is that this is no cluster."""
     (config,) = [document for document in documents("ConfigMap") if document["metadata"]["name"] == "ztund"]
     text = config["data"]["config.yaml"].replace("/run/ztun", str(tmp_path / "run"))
     (tmp_path / "config.yaml").write_text(text)
@@ -97,7 +98,24 @@ def test_ztund_takes_the_configuration_of_the_daemonset(tmp_path):
          "--metrics-address", "127.0.0.1:0", "--readiness-address", "127.0.0.1:0"],
         capture_output=True, text=True, timeout=20)
     assert result.returncode != 0
-    assert "/etc/ztun/state/state.yaml" in result.stderr, result.stderr
+    assert "KUBERNETES_SERVICE_HOST is not set" in result.stderr, result.stderr
+
+
+def test_the_role_is_what_is_read_and_no_more():
+    """Every kind that is listed may be listed and watched; nothing may be written, and no Secret read."""
+    (role,) = [document for document in documents("ClusterRole") if document["metadata"]["name"] == "ztun-mesh-reader"]
+    granted = {}
+    for rule in role["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                granted[f"{group}/{resource}"] = set(rule["verbs"])
+    assert all(verbs == {"list", "watch"} for verbs in granted.values())
+    source = (ROOT / "Sources/ControlPlane/KubernetesAPI/WatchedKind.swift").read_text()
+    read = {f"{group}/{plural}" for group, plural in
+            re.findall(r'WatchedKind\(\s*"([^"]*)", \[[^]]*\], "[^"]+", "([^"]+)"', source)}
+    assert len(read) >= 12 and read <= set(granted), read - set(granted)
+    (config,) = [rule for rule in role["rules"] if "configmaps" in rule["resources"]]
+    assert config["resourceNames"] == ["istio"]
 
 
 def test_an_update_surges_and_takes_over():

@@ -36,20 +36,30 @@ class ManifestMesh(Mesh):
             "server", [VIP, VIP6], [{"name": "http", "port": 80, "targetPort": "http"}, {"name": "echo", "port": 7000}])
         manifests.slice("server", [self.server], {"http": 8080, "echo": 7000})
 
-    def start(self, *more):
-        """Both daemons, on what is written."""
+    def publish(self):
+        """Makes what is described what the daemons find."""
         self.manifests.write()
+
+    def source_arguments(self):
+        return ["--manifests", self.manifests.folder]
+
+    def start_unready(self, *more):
+        self.start(*more, ready=False)
+
+    def start(self, *more, ready=True):
+        """Both daemons, on what is written."""
+        self.publish()
         for node, pods in ((self.first, [self.client, self.stranger]), (self.second, [self.server])):
-            arguments = ["--manifests", self.manifests.folder, *self.identity_arguments(pods)]
+            arguments = [*self.source_arguments(), *self.identity_arguments(pods)]
             for pod in pods:
                 arguments += ["--pod", pod.enrolment]
-            daemon = NodeDaemon(node, self.folder, [*arguments, *more])
+            daemon = NodeDaemon(node, self.folder, [*arguments, *more], ready)
             self.daemons[node.name] = daemon
             self.stack.callback(daemon.stop)
         self.one, self.two = self.daemons["n1"], self.daemons["n2"]
 
     def start_manifest_waypoint(self, pod, *more):
-        arguments = ["--manifests", self.manifests.folder, *self.identity_arguments([pod]), *more]
+        arguments = [*self.source_arguments(), *self.identity_arguments([pod]), *more]
         daemon = WaypointDaemon(pod, self.folder, arguments)
         self.daemons[pod.name] = daemon
         self.stack.callback(daemon.stop)

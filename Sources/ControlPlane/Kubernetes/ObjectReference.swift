@@ -19,7 +19,7 @@ package struct ObjectReference: Hashable, Sendable, Comparable, CustomStringConv
 /// Where an object was read.
 package struct ManifestPlace: Hashable, Sendable, Comparable, CustomStringConvertible {
     package let file: String
-    /// From 1.
+    /// From 1; 0 for what has no lines, as the Kubernetes API.
     package let line: Int
 
     package init(file: String, line: Int) {
@@ -27,7 +27,7 @@ package struct ManifestPlace: Hashable, Sendable, Comparable, CustomStringConver
         self.line = line
     }
 
-    package var description: String { "\(file):\(line)" }
+    package var description: String { line > 0 ? "\(file):\(line)" : file }
 
     package static func < (a: Self, b: Self) -> Bool { (a.file, a.line) < (b.file, b.line) }
 }

@@ -61,4 +61,50 @@ struct ObjectSet: Sendable {
         case .meshConfig(let config): meshConfig = config
         }
     }
+
+    /// Takes an object out.
+    mutating func remove(_ reference: ObjectReference) {
+        let name = ObjectName(reference.namespace, reference.name)
+        switch reference.kind {
+        case "Namespace": namespaces[reference.name] = nil
+        case "Node": nodes[reference.name] = nil
+        case "ServiceAccount": serviceAccounts[name] = nil
+        case "Pod": pods[name] = nil
+        case "Service": services[name] = nil
+        case "EndpointSlice": endpointSlices[name] = nil
+        case "Gateway": gateways[name] = nil
+        case "HTTPRoute": httpRoutes[name] = nil
+        case "VirtualService": virtualServices[name] = nil
+        case "ServiceEntry": serviceEntries[name] = nil
+        case "WorkloadEntry": workloadEntries[name] = nil
+        case "AuthorizationPolicy": authorizationPolicies[name] = nil
+        case "PeerAuthentication": peerAuthentications[name] = nil
+        case "NetworkPolicy": networkPolicies[name] = nil
+        case "MeshConfig": meshConfig = nil
+        default: break
+        }
+    }
+
+    /// The object of that name; nil without one.
+    subscript(reference: ObjectReference) -> KubernetesObject? {
+        let name = ObjectName(reference.namespace, reference.name)
+        switch reference.kind {
+        case "Namespace": return namespaces[reference.name].map { .namespace($0) }
+        case "Node": return nodes[reference.name].map { .node($0) }
+        case "ServiceAccount": return serviceAccounts[name].map { .serviceAccount($0) }
+        case "Pod": return pods[name].map { .pod($0) }
+        case "Service": return services[name].map { .service($0) }
+        case "EndpointSlice": return endpointSlices[name].map { .endpointSlice($0) }
+        case "Gateway": return gateways[name].map { .gateway($0) }
+        case "HTTPRoute": return httpRoutes[name].map { .httpRoute($0) }
+        case "VirtualService": return virtualServices[name].map { .virtualService($0) }
+        case "ServiceEntry": return serviceEntries[name].map { .serviceEntry($0) }
+        case "WorkloadEntry": return workloadEntries[name].map { .workloadEntry($0) }
+        case "AuthorizationPolicy": return authorizationPolicies[name].map { .authorizationPolicy($0) }
+        case "PeerAuthentication": return peerAuthentications[name].map { .peerAuthentication($0) }
+        case "NetworkPolicy": return networkPolicies[name].map { .networkPolicy($0.policy, $0.metadata) }
+        case "MeshConfig": return meshConfig.map { .meshConfig($0) }
+        default: return nil
+        }
+    }
 }

@@ -1,0 +1,9 @@
+/// One thing that the API server said about one object.
+enum ObjectEdit: Sendable {
+    /// It is there, like this.
+    case upsert(KubernetesObject)
+    /// It is gone.
+    case remove(ObjectReference)
+    /// It is there, but cannot be read; the last version that could stays in force.
+    case refuse(ObjectReference, ManifestDiagnostic)
+}
