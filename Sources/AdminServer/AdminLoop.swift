@@ -136,7 +136,8 @@ final class AdminLoop: EventHandler {
         _ run: (PodRequest, @escaping @Sendable (CommandReply) -> Void) -> Void
     ) {
         guard let request = try? JSONDecoder().decode(PodRequest.self, from: Data(connection.body)),
-            PodRequest(request.description) == request, !needsNamespacePath || request.netns != nil
+            PodRequest(request.description)?.description == request.description,
+            !needsNamespacePath || request.netns != nil
         else {
             let form = needsNamespacePath ? #", "netns": "/run/netns/X""# : ""
             let message = #"the body is not {"namespace": "NS", "name": "NAME"\#(form)} with Kubernetes names"#

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
+#include <linux/inet_diag.h>
 #include <linux/if_link.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -14,6 +15,7 @@
 #include <linux/netlink.h>
 #include <linux/nsfs.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -253,10 +255,10 @@ static int take_address(const struct nlmsghdr *header, struct zt_interface_addre
 }
 
 // Asks for a list and gives each of its messages to `take`, until one answers negatively or the list ends.
-static int list(struct request *r, int (*take)(const struct nlmsghdr *, void *), void *context) {
+static int list_of(int protocol, struct request *r, int (*take)(const struct nlmsghdr *, void *), void *context) {
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     struct timeval limit = {.tv_sec = 2};
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), result = 1;
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), result = 1;
     if (fd < 0) return -errno;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     if (sendto(fd, r, r->header.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0) result = -errno;
@@ -277,6 +279,10 @@ static int list(struct request *r, int (*take)(const struct nlmsghdr *, void *),
     }
     close(fd);
     return result;
+}
+
+static int list(struct request *r, int (*take)(const struct nlmsghdr *, void *), void *context) {
+    return list_of(NETLINK_ROUTE, r, take, context);
 }
 
 struct address_list {
@@ -364,6 +370,49 @@ int zt_nft_generation(uint32_t *generation) {
         return 0;
     }
     return -EBADMSG;
+}
+
+struct connection_list {
+    struct zt_tcp_connection *connections;
+    int capacity, count;
+};
+
+static int is_loopback(const uint8_t ip[16]) {
+    static const uint8_t one[16] = {[15] = 1}, mapped[12] = {[10] = 0xff, [11] = 0xff};
+    return memcmp(ip, one, 16) == 0 || (memcmp(ip, mapped, 12) == 0 && ip[12] == 127);
+}
+
+static int keep_connection(const struct nlmsghdr *h, void *context) {
+    struct connection_list *l = context;
+    const struct inet_diag_msg *m = NLMSG_DATA(h);
+    if (h->nlmsg_type != SOCK_DIAG_BY_FAMILY || h->nlmsg_len < NLMSG_LENGTH(sizeof *m)) return 0;
+    struct zt_tcp_connection one;
+    int ipv6 = m->idiag_family == AF_INET6;
+    store(one.local, m->id.idiag_src, ipv6);
+    store(one.remote, m->id.idiag_dst, ipv6);
+    if (is_loopback(one.local) || is_loopback(one.remote) || memcmp(one.local, one.remote, 16) == 0) return 0;
+    one.local_port = ntohs(m->id.idiag_sport);
+    one.remote_port = ntohs(m->id.idiag_dport);
+    one.cookie = (uint64_t)m->id.idiag_cookie[1] << 32 | m->id.idiag_cookie[0];
+    if (l->count < l->capacity) l->connections[l->count] = one;
+    l->count++;
+    return 0;
+}
+
+int zt_tcp_connections(struct zt_tcp_connection *connections, int capacity) {
+    // ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT: the numbers of RFC 793's states in the kernel.
+    const uint32_t states = 1u << 1 | 1u << 2 | 1u << 4 | 1u << 5 | 1u << 8;
+    struct connection_list found = {.connections = connections, .capacity = capacity};
+    for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+        struct inet_diag_req_v2 all = {
+            .sdiag_family = ipv6 ? AF_INET6 : AF_INET, .sdiag_protocol = IPPROTO_TCP, .idiag_states = states};
+        struct request r;
+        start(&r, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &all, sizeof all);
+        int result = list_of(NETLINK_SOCK_DIAG, &r, keep_connection, &found);
+        // A kernel without IPv6 has no list of it.
+        if (result < 0 && !(ipv6 && result == -ENOENT)) return result;
+    }
+    return found.count;
 }
 
 int zt_nft_has_table(const char *name) {

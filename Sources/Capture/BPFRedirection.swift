@@ -9,7 +9,7 @@ final class BPFRedirection: Redirection {
     private let sockets: PodSockets
     private let programs: BPFPrograms
     private let pod: UInt64
-    private let failOpen: Bool
+    private var failOpen: Bool
     private var isRewriting: Bool
     /// What selects the pod's connections where no program on connects does; nil in other modes.
     private var selection: RouteSelection?
@@ -96,6 +96,12 @@ final class BPFRedirection: Redirection {
         isRewriting = mode == .bpfRewrite
         _ = try prepareRewriting(try addresses())
         if programs.isEnrolled(pod), programs.flags(of: pod) != flags { try programs.enrol(pod, flags) }
+    }
+
+    func setFailOpen(_ isOpen: Bool) throws(CaptureFailure) -> String? {
+        failOpen = isOpen
+        if programs.isEnrolled(pod), programs.flags(of: pod) != flags { try programs.enrol(pod, flags) }
+        return nil
     }
 
     private func prepareRewriting(_ addresses: [InterfaceAddress]) throws(CaptureFailure) -> [String] {

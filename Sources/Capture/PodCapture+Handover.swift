@@ -9,6 +9,9 @@ extension PodCapture {
             device: namespace.identity.device, inode: namespace.identity.inode, acceptsIPv6: sockets.acceptsIPv6,
             settings: [:], rules: "", table: "", mode: choice.mode, modeReason: choice.reason)
         migrateRequests.hand(to: &pod)
+        older?.hand(to: &pod)
+        pod.asksFailOpen = asksFailOpen
+        pod.failsOpen = failsOpen
         heldRedirection?.hand(to: &pod)
         return (pod, sockets.listeners)
     }

@@ -34,6 +34,14 @@ package final class PodCapture {
     private var handsOver = false
     private var hasYielded = false
     private var isAdopted = false
+    /// Whether whoever enrolled the pod asked for it to fail open.
+    package var asksFailOpen = false
+    /// Whether it does, once it is enrolled.
+    var failsOpen = false
+    /// How its traffic is captured.
+    package var mode: CaptureMode { choice.mode }
+    /// What was open when the pod was enrolled; nil before.
+    private(set) var older: OlderConnections?
     /// Tells of changes in the namespace; nil where it cannot be had, and in other modes than ours.
     private var notices: NamespaceNotices?
     private var looksWholeAt: UInt64 = 0
@@ -76,6 +84,11 @@ package final class PodCapture {
         redirection = try node.redirection(choice.mode, in: namespace, sockets: sockets, now: now)
         redirection?.adopt(pod)
         isAdopted = true
+        older = OlderConnections(adopting: pod)
+        asksFailOpen = pod.asksFailOpen ?? false
+        // Until the state says otherwise, as it was: nobody changed it meanwhile.
+        failsOpen = pod.failsOpen ?? false
+        _ = try redirection?.setFailOpen(failsOpen)
         nextDue = now
         watchNamespace()
     }
@@ -99,7 +112,7 @@ package final class PodCapture {
             location: location, phase: enrolment.phase, reason: enrolment.reason, mode: choice.mode,
             modeReason: choice.reason,
             since: enrolment.since, repairs: enrolment.repairs, lastRepair: lastRepair,
-            degradation: canarySchedule.reason, canary: canarySchedule.last)
+            degradation: canarySchedule.reason, canary: canarySchedule.last, older: older)
     }
 
     /// Does all that is due: enrols, tries again, looks after the pod, or takes it out.
@@ -207,10 +220,12 @@ package final class PodCapture {
         case .prepareRedirection:
             guard let sockets else { throw CaptureFailure("its sockets are not open") }
             let new = try node.redirection(choice.mode, in: try opened(), sockets: sockets, now: now)
+            _ = try new.setFailOpen(failsOpen)
             try new.prepare()
             redirection = new
         case .installRedirection:
             watchNamespace()
+            older = namespace.map { OlderConnections(in: $0) }
             try redirection?.install()
         }
     }
@@ -254,6 +269,7 @@ package final class PodCapture {
 
     private func verify(_ now: UInt64) {
         if let reason = lossOfNamespace() { return lose(reason, now) }
+        if let namespace { older?.refresh(in: namespace) }
         let isNoticed = notices?.take() ?? true
         guard isNoticed || now >= looksWholeAt || enrolment.reason != nil || canarySchedule.isTroubled else {
             return enrolment.verified(repairs: 0, now: now)
@@ -287,6 +303,7 @@ package final class PodCapture {
     private func lose(_ reason: String, _ now: UInt64) {
         enrolment.lost(reason, now: now)
         notices = nil
+        older = nil
         namespace = nil
         sockets = nil
         redirection = nil

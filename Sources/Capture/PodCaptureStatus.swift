@@ -20,4 +20,6 @@ package struct PodCaptureStatus: Sendable, Hashable {
     package let degradation: String?
     /// How the last test of its capture ended; nil when there was none.
     package let canary: CanaryReport?
+    /// The connections that were open when it was enrolled; nil before.
+    package let older: OlderConnections?
 }

@@ -17,6 +17,13 @@ package struct PodInheritance: Codable, Sendable, Hashable {
     /// How its traffic is captured and why; nil from a ztund that knew no other way than the one it was told.
     package var mode: CaptureMode?
     package var modeReason: String?
+    /// How many connections were older than enrolment, and what the kernel calls those that were still open; nil from a ztund
+    /// that did not keep them.
+    package var olderCount: Int?
+    package var olderSockets: [UInt64]?
+    /// Whether it was asked to fail open, and does; nil from a ztund that knew no such thing.
+    package var asksFailOpen: Bool?
+    package var failsOpen: Bool?
 
     /// The pod.
     package var location: PodLocation { PodLocation(namespace: namespace, name: name, path: path) }

@@ -22,6 +22,10 @@ protocol Redirection: AnyObject {
     func hand(to pod: inout PodInheritance)
     /// Takes over what the object of the ztund before this one had installed; ``repair()`` follows.
     func adopt(_ pod: PodInheritance)
+    /// Has the pod's connections go past the mesh, or refused, while no ztund is there.
+    ///
+    /// - Returns: why this way of capture cannot do it, for a person; nil when it did.
+    func setFailOpen(_ isOpen: Bool) throws(CaptureFailure) -> String?
     /// How capture is tested with connections of ztund's own; nil where it is not.
     var canaryMark: CanaryMark? { get }
 }
@@ -30,6 +34,9 @@ extension Redirection {
     func hand(to pod: inout PodInheritance) {}
     func adopt(_ pod: PodInheritance) {}
     var canaryMark: CanaryMark? { nil }
+    func setFailOpen(_ isOpen: Bool) throws(CaptureFailure) -> String? {
+        isOpen ? "this pod's way of capture is closed without ztund; failing open takes bpf" : nil
+    }
     func change(to mode: CaptureMode) throws(CaptureFailure) {}
 }
 

@@ -6,7 +6,7 @@ extension Workload.Fields {
         "network",
         "node", "status", "clusterId", "hostname", "nativeTunnel", "applicationTunnel", "waypoint", "networkGateway",
         "workloadName", "workloadType", "canonicalName", "canonicalRevision", "authorizationPolicies", "locality",
-        "capacity", "services",
+        "capacity", "services", "failOpen",
     ]
 
     /// Reads one element of `workloads`; `namespace`, `workloadIps` and `services` are mandatory, as upstream has it.
@@ -57,6 +57,7 @@ extension Workload.Fields {
                     region: try fields.text("region"), zone: try fields.text("zone"),
                     subzone: try fields.text("subzone"))
             } ?? Workload.Locality()
+        made.failsOpen = try fields.bool("failOpen")
         made.capacity =
             try fields.optional("capacity") { reader throws(ConfigurationError) in
                 try reader.integer(0...UInt32.max)

@@ -65,6 +65,9 @@ package final class Workload: Sendable {
         /// The named TCP ports of its pod.
         package var ports: [String: UInt16] = [:]
 
+        /// Whether its connections are to go past the mesh while its node's ztund is not there (`ztun.io/fail-open`).
+        package var failsOpen = false
+
         package init() {}
 
         /// The identity that follows from them.

@@ -53,6 +53,14 @@ extension Node: AdminSource {
                 CanaryStatus(
                     passed: $0.isPassed, reason: $0.reason, untried: $0.untried, microseconds: $0.microseconds)
             }
+            status.failOpen = shared.failOpen[pod.location.pod]
+            status.older = pod.older.map { older in
+                OlderConnectionsStatus(
+                    atEnrolment: older.atEnrolment, open: older.openCount,
+                    listed: older.listed.map {
+                        OlderConnectionsStatus.Connection(local: $0.local.description, remote: $0.remote.description)
+                    })
+            }
             status.heldBytes = services.memory.held(by: pod.location.pod)
             if let workload = shared.snapshot.workload(namespace: pod.location.namespace, name: pod.location.name) {
                 status.workloadKnown = true
@@ -94,7 +102,9 @@ extension Node: AdminSource {
         guard let netns = pod.netns else {
             return reply(CommandReply(ok: false, message: "say where the pod's network namespace is: NS/NAME@PATH"))
         }
-        change(PodLocation(namespace: pod.namespace, name: pod.name, path: netns), isAddition: true, reply)
+        change(
+            PodLocation(namespace: pod.namespace, name: pod.name, path: netns), isAddition: true,
+            failOpen: pod.failOpen, reply)
     }
 
     package func remove(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void) {
@@ -102,10 +112,12 @@ extension Node: AdminSource {
     }
 
     private func change(
-        _ location: PodLocation, isAddition: Bool, _ reply: @escaping @Sendable (CommandReply) -> Void
+        _ location: PodLocation, isAddition: Bool, failOpen: Bool? = nil,
+        _ reply: @escaping @Sendable (CommandReply) -> Void
     ) {
         let wake = shared.withLock { shared in
-            shared.requests.append(PodChange(location: location, isAddition: isAddition, reply: reply))
+            shared.requests.append(
+                PodChange(location: location, isAddition: isAddition, failOpen: failOpen, reply: reply))
             return shared.wake
         }
         wake?()

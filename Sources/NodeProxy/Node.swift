@@ -39,6 +39,8 @@ package final class Node: Sendable {
         var isDraining = false
         /// Network namespaces that were found and not taken in, with the reason.
         var leftAlone: [String: String] = [:]
+        /// The pods that were to fail open.
+        var failOpen: [String: FailOpenStatus] = [:]
         var generation = 1
         /// Another ztund has taken over all pods.
         var isReplaced = false
@@ -54,6 +56,7 @@ package final class Node: Sendable {
     struct PodChange: Sendable {
         let location: PodLocation
         let isAddition: Bool
+        let failOpen: Bool?
         let reply: (@Sendable (CommandReply) -> Void)?
     }
 

@@ -105,6 +105,9 @@ final class NodeRounds {
     /// Whether the pods leave because the daemon ends.
     private var isEnding = false
     private var memory = MemoryReturn()
+    /// What became of the wish that a pod fail open, and what that was decided from.
+    var failOpen: [String: FailOpenStatus] = [:]
+    var failOpenBasis: [String: FailOpenBasis] = [:]
 
     init(_ node: Node, _ watch: FolderWatch?) {
         self.node = node
@@ -260,6 +263,8 @@ final class NodeRounds {
             if request.isAddition {
                 let taken = pods.values.first { $0.location.path == request.location.path }
                 if let known = pods[pod], known.location == request.location {
+                    known.asksFailOpen = request.failOpen ?? known.asksFailOpen
+                    decideFailOpen()
                     request.reply?(
                         Self.reply(known, known.status.phase == .enrolled ? "is already taken care of" : nil))
                 } else if let known = pods[pod] {
@@ -276,8 +281,10 @@ final class NodeRounds {
                             message: "the namespace \(request.location.path) belongs to pod \(taken.location.pod)"))
                 } else {
                     let capture = PodCapture(request.location, node: capture, now: now)
+                    capture.asksFailOpen = request.failOpen ?? false
                     pods[pod] = capture
                     transient.insert(pod)
+                    decideFailOpen()
                     advance(capture, now: now)
                     request.reply?(Self.reply(capture, capture.status.phase == .enrolled ? "is enrolled" : nil))
                 }
@@ -311,6 +318,8 @@ final class NodeRounds {
     }
 
     func advancePods() {
+        if !isReplaced { decideFailOpen() }
+        defer { if !isReplaced { decideFailOpen() } }
         let start = Kernel.monotonicNow()
         if capture.refresh(now: start) { reconsiderPods() }
         for capture in Array(pods.values) {
@@ -400,6 +409,7 @@ final class NodeRounds {
             shared.state = state
             shared.certificates = certificates
             shared.leftAlone = discovery.left
+            shared.failOpen = failOpen
             shared.notes = warnings
         }
     }

@@ -4,11 +4,14 @@ package struct PodRequest: Codable, Sendable, Hashable {
     package var name: String
     /// Path of the network namespace; nil when a pod is taken out.
     package var netns: String?
+    /// Whether the pod's connections are to go past the mesh while no ztund is there; nil leaves it as it is.
+    package var failOpen: Bool?
 
-    package init(namespace: String, name: String, netns: String? = nil) {
+    package init(namespace: String, name: String, netns: String? = nil, failOpen: Bool? = nil) {
         self.namespace = namespace
         self.name = name
         self.netns = netns
+        self.failOpen = failOpen
     }
 }
 

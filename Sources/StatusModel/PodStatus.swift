@@ -36,6 +36,10 @@ package struct PodStatus: Codable, Sendable, Hashable {
     package var captureReason: String?
     /// The last test of its capture; nil when there was none, or from an older daemon.
     package var canary: CanaryStatus?
+    /// Nil unless the pod was to fail open, or from an older daemon.
+    package var failOpen: FailOpenStatus?
+    /// Connections that were open when it was enrolled, and so are left alone; nil before, or from an older daemon.
+    package var older: OlderConnectionsStatus?
     package var addresses: [String]
     package var identity: String
     package var connections: UInt64

@@ -19,6 +19,8 @@ struct CNIConfiguration {
     let excludedNamespaces: [String]
     /// `istio.io/dataplane-mode` as the runtime passes it, by annotation or label; nil when it says nothing.
     let dataplaneMode: String?
+    /// Whether the pod is to fail open, by its annotation `ztun.io/fail-open`.
+    let failOpen: Bool
 
     /// - Throws: ``CNIFailure`` that names the key.
     init(_ bytes: [UInt8]) throws(CNIFailure) {
@@ -39,6 +41,7 @@ struct CNIConfiguration {
         namespaces = try Self.list("namespaces", keys)
         excludedNamespaces = try Self.list("excludeNamespaces", keys) ?? Self.usualExemptions
         dataplaneMode = Self.mode(keys)
+        failOpen = Self.annotation("ztun.io/fail-open", keys) == "true"
     }
 
     /// Why a pod is not enrolled; nil when it is to be.
@@ -82,16 +85,20 @@ struct CNIConfiguration {
         return names
     }
 
+    /// An annotation of the pod, where the runtime passes them.
+    private static func annotation(_ name: String, _ keys: [String: Document]) -> String? {
+        guard case .map(let runtime)? = keys["runtimeConfig"],
+            case .map(let annotations)? = runtime["io.kubernetes.cri.pod-annotations"],
+            case .text(let value)? = annotations[name]
+        else { return nil }
+        return value
+    }
+
     /// The mode from `runtimeConfig` (the capability `io.kubernetes.cri.pod-annotations` of containerd and CRI-O), or from
     /// the `labels` that CNI's conventions put into `args.cni`.
     private static func mode(_ keys: [String: Document]) -> String? {
         let name = "istio.io/dataplane-mode"
-        if case .map(let runtime)? = keys["runtimeConfig"],
-            case .map(let annotations)? = runtime["io.kubernetes.cri.pod-annotations"],
-            case .text(let mode)? = annotations[name]
-        {
-            return mode
-        }
+        if let mode = annotation(name, keys) { return mode }
         guard case .map(let arguments)? = keys["args"], case .map(let cni)? = arguments["cni"],
             case .list(let labels)? = cni["labels"]
         else { return nil }

@@ -56,11 +56,13 @@ struct CNIPlugin {
         guard let pod = try CNIPod(environment, needsNamespace: true), configuration.exemption(of: pod) == nil else {
             return result
         }
+        var request = pod.request
+        request.failOpen = configuration.failOpen ? true : nil
         let end = Self.now() + configuration.timeout * 1000
         var wasMoved = false
         var failure = CNIFailure(code: .tryAgainLater, message: "ztund was not asked")
         repeat {
-            switch ask("POST", pod.request, configuration) {
+            switch ask("POST", request, configuration) {
             case .failure(let unanswered): failure = unanswered
             case .success(let reply) where reply.ok: return result
             case .success(let reply):

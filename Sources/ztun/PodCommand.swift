@@ -12,8 +12,9 @@ struct PodCommand: ParsableCommand {
             EXAMPLES:
               ztun pod add app/web@/run/netns/web
               ztun pod remove app/web
+              ztun pod show app/web
             """,
-        subcommands: [Add.self, Remove.self])
+        subcommands: [Add.self, Remove.self, PodShowCommand.self])
 
     struct Add: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -24,6 +25,13 @@ struct PodCommand: ParsableCommand {
         @Argument(help: "NS/NAME@NETNS, for example app/web@/run/netns/web.", transform: Self.read)
         var pod: PodRequest
 
+        @Flag(
+            inversion: .prefixedNo,
+            help: ArgumentHelp(
+                "Let its connections go past the mesh while no ztund is there, instead of refusing them; not while an "
+                    + "enforced policy selects the pod, and not with nft."))
+        var failOpen: Bool?
+
         static func read(_ text: String) throws -> PodRequest {
             guard let pod = PodRequest(text), pod.netns != nil else {
                 throw ValidationError("a pod to add is NS/NAME@NETNS, for example app/web@/run/netns/web")
@@ -32,6 +40,8 @@ struct PodCommand: ParsableCommand {
         }
 
         func run() throws {
+            var pod = pod
+            pod.failOpen = failOpen
             try PodCommand.send("POST", pod, options)
         }
     }

@@ -13,9 +13,11 @@ struct StatusTable {
     }
 
     var text: String {
-        [head, pods, notEnrolled, certificates, workers, refusals, recentRefusals, problems].filter { !$0.isEmpty }
-            .joined(
-                separator: "\n")
+        [head, pods, older, notEnrolled, certificates, workers, refusals, recentRefusals, problems].filter {
+            !$0.isEmpty
+        }
+        .joined(
+            separator: "\n")
     }
 
     private func age(_ time: StatusTime) -> String {
@@ -95,11 +97,27 @@ struct StatusTable {
         return table.isEmpty ? "" : table.text
     }
 
+    /// Connections that go past the mesh until they end.
+    private var older: String {
+        var table = Table("POD", "OPEN", "OF", "FROM", "TO")
+        for pod in report.pods {
+            guard let older = pod.older, older.open > 0 else { continue }
+            for (index, one) in older.listed.prefix(3).enumerated() {
+                let counts =
+                    index == 0
+                    ? ["\(pod.namespace)/\(pod.name)", "\(older.open)", "\(older.atEnrolment)"] : ["", "", ""]
+                table.add(counts[0], counts[1], counts[2], one.local, one.remote)
+            }
+        }
+        return section("OLDER THAN ENROLMENT, SO NOT IN THE MESH (ztun pod show)", table)
+    }
+
     private var pods: String {
         var table = Table("POD", "STATE", "SINCE", "CAPTURE", "ADDRESS", "WORKLOAD", "CONNECTIONS", "REPAIRS", "WHY")
         for pod in report.pods {
             table.add(
-                "\(pod.namespace)/\(pod.name)", pod.state.rawValue, age(pod.since), pod.capture ?? "",
+                "\(pod.namespace)/\(pod.name)", pod.state.rawValue, age(pod.since),
+                (pod.capture ?? "") + (pod.failOpen?.inForce == true ? ", fails open" : ""),
                 pod.addresses.joined(separator: ","), pod.workloadKnown ? "known" : "unknown",
                 "\(pod.connections)", "\(pod.repairs)", pod.reason)
         }

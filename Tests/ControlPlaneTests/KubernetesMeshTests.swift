@@ -63,6 +63,15 @@ import Testing
         #expect((mesh.workload("p")?.fields.tunnelProtocol == .hbone) == isEnrolled)
     }
 
+    @Test(arguments: [("'true'", true), ("'false'", false), ("'yes'", false)])
+    func failOpenByAnnotation(_ value: String, _ isOpen: Bool) {
+        let mesh = compiled(
+            object(
+                "v1", "Pod", "name: p, namespace: n, annotations: {ztun.io/fail-open: \(value)}",
+                "spec: {nodeName: a}\nstatus: {podIP: 10.0.0.1}"))
+        #expect(mesh.workload("p")?.fields.failsOpen == isOpen)
+    }
+
     @Test func podsThatAreNotPartOfIt() {
         func pod(_ name: String, _ spec: String, _ status: String) -> String {
             object("v1", "Pod", "name: \(name), namespace: n", "spec: {\(spec)}\nstatus: {\(status)}")

@@ -52,6 +52,18 @@ int zt_flush_table(int ipv6, uint32_t table);
 // The generation of the nf_tables ruleset: it changes with every change that anyone makes.
 int zt_nft_generation(uint32_t *generation);
 
+// A TCP connection of the network namespace; addresses as above, ports in host order.
+struct zt_tcp_connection {
+    uint8_t local[16], remote[16];
+    uint16_t local_port, remote_port;
+    // What the kernel calls the socket, for as long as it lives.
+    uint64_t cookie;
+};
+
+// The connections that are open or being opened, without those over loopback; returns how many, of which at most capacity
+// are stored.
+int zt_tcp_connections(struct zt_tcp_connection *connections, int capacity);
+
 // Whether nf_tables has the table of that name in the family inet: 1 or 0.
 int zt_nft_has_table(const char *name);
 

@@ -43,6 +43,7 @@ extension MeshCompiler {
             fields.tunnelProtocol = .hbone
         }
         if !isWaypoint { fields.waypoint = waypoint(of: pod) }
+        fields.failsOpen = pod.metadata.annotations["ztun.io/fail-open"] == "true"
         guard SpiffeID(Workload(fields).identity.description) != nil else {
             tell(
                 .error, .invalid, "Pod", pod.metadata,
