@@ -31,11 +31,12 @@ package enum CaptureRoute {
     /// The table for ``CaptureMark/captured``: a default route of type `local` by family and interface.
     package static let capturedTable: UInt32 = 15007
     /// The preferences of the rules of ``CaptureMode/bpfRoute``: what ztund sends and what is left alone goes on behind
-    /// ``afterSelectedPriority``, other TCP of the pod's programs is looked up in ``capturedTable``.
-    package static let ownPriority: UInt32 = 15005
-    package static let bypassPriority: UInt32 = 15006
-    package static let selectedPriority: UInt32 = 15009
-    package static let afterSelectedPriority: UInt32 = 15010
+    /// ``afterSelectedPriority``, other TCP of the pod's programs is looked up in ``capturedTable``. Behind those for
+    /// marks: the application's answers to ztund may be addressed to who is left alone.
+    package static let ownPriority: UInt32 = 15009
+    package static let bypassPriority: UInt32 = 15010
+    package static let selectedPriority: UInt32 = 15011
+    package static let afterSelectedPriority: UInt32 = 15012
     /// The preference of the rule that leads to ``capturedTable``.
     package static let capturedPriority: UInt32 = 15007
     /// The preference of the rule that leads to ``table``; istio-cni's is 32764.

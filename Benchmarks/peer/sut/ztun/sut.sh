@@ -2,8 +2,9 @@
 # ztund on both nodes and ztun-waypoint, from $ZTUN_BIN. start VARIANT WORKERS
 #  hbone         captured -> HBONE -> server (pooled)           hbone-nopool  a tunnel and a full handshake per connection
 #  waypoint      captured -> HBONE -> waypoint -> plain server  waypoint-hbone  ... -> HBONE -> node2 -> server
+#  hbone-MODE: hbone with --capture MODE (nft, bpf, bpf-rewrite, bpf-route)
 #  client-only | server-only | client-wp-only | waypoint-only   one role, for mixed runs through sut/mix
-# Capture is ztund's own (nft in the pod), as a user has it; the access log is off, as Envoy's is.
+# Capture is ztund's own, as a user has it (its default but where the variant says otherwise); the access log is off, as Envoy's is.
 . "$(dirname "$0")/../../lib/sutlib.sh"
 here=$(cd "$(dirname "$0")" && pwd)
 : "${ZTUN_BIN:=$here/../../../../.build/release}"
@@ -30,6 +31,10 @@ node2()    { node node2 "$PB_NS_NODE2" server "$PB_NS_SERVER" "$@"; }
 waypoint() { launch waypoint "$PB_NS_WAYPOINT" "$ZTUN_BIN/ztun-waypoint" run "${ARGS[@]}" --run-dir "$PB_RUN/waypoint.run" \
   --routes "$PB_RUN/ztun-routes.yaml" --workload "$PB_NSNAME/waypoint" --address "[::]:$PB_PORT_HBONE"; }
 # The bench takes the first answer for readiness; before the pod is captured that answer would come past us.
+bpffs() { # a BPF file system of our own, so that what is pinned there goes with it
+  mkdir -p "$PB_WORK/bpffs" && mount -t bpf bpf "$PB_WORK/bpffs"
+}
+no_bpffs() { umount -l "$PB_WORK/bpffs" 2>/dev/null; rmdir "$PB_WORK/bpffs" 2>/dev/null || true; }
 captured() { # node-netns
   for _ in $(seq ${ZTUN_READY_TRIES:-600}); do
     nsenter --net=/var/run/netns/"$1" -- curl -fsS -m 1 http://127.0.0.1:15021/healthz/ready >/dev/null 2>&1 && return 0
@@ -38,10 +43,16 @@ captured() { # node-netns
   echo "ztun: not ready, see $PB_RUN" >&2; return 1
 }
 case $1 in
-start) V=${2:-hbone} C=${3:-1}; reset_run; world
+start) V=${2:-hbone} C=${3:-1}; reset_run; world; no_bpffs
+  mode=${V#hbone-}; case $mode in nft|bpf|bpf-*) V=hbone;; *) mode=;; esac
   case $V in waypoint) common TCP;; waypoint-only) [ "${UPSTREAM:-hbone}" = plain ] && common TCP || common HBONE;; *) common HBONE;; esac
   case $V in
-    hbone)          node2; node1; real_targets;;
+    hbone)
+      if [ -z "$mode" ]; then node2; node1; else
+        bpffs
+        node2 --capture "$mode" --bpf-dir "$PB_WORK/bpffs/n2"; node1 --capture "$mode" --bpf-dir "$PB_WORK/bpffs/n1"
+      fi
+      real_targets;;
     hbone-nopool)   node2; node1 --pool-max-streams 0; real_targets;;
     waypoint)       waypoint; node1; target http $PB_VIP:$PB_PORT_HTTP;;
     waypoint-hbone) node2; waypoint; node1; target http $PB_VIP:$PB_PORT_HTTP;;
@@ -52,5 +63,5 @@ start) V=${2:-hbone} C=${3:-1}; reset_run; world
   esac
   case $V in server-only|waypoint-only) ;; *) captured "$PB_NS_NODE1";; esac
   case $V in hbone*|waypoint-hbone|server-only) captured "$PB_NS_NODE2";; esac;;
-stop) stop_all;;
+stop) stop_all; no_bpffs;;
 esac
