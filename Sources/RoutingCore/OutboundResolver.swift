@@ -145,7 +145,10 @@ struct OutboundResolver<Recorder: DecisionRecorder> {
         guard total > 0 else { return service.fields.waypoint }
         var left = random.next(below: total)
         for entry in weighted {
-            if left < UInt64(entry.weight) { return entry.waypoint }
+            if left < UInt64(entry.weight) {
+                recorder.note("its waypoints go by weight: \(entry.weight) of \(total) for this one")
+                return entry.waypoint
+            }
             left -= UInt64(entry.weight)
         }
         return service.fields.waypoint

@@ -40,6 +40,12 @@ struct NetworkPolicyCommand: ParsableCommand {
         @Flag(help: "Write what is missing into the files; comments and order stay.")
         var fix = false
 
-        func run() throws { try NodeProgram.run(["netpol", "lint"] + paths + (fix ? ["--fix"] : [])) }
+        @Flag(help: "The same, and rules for probes as istio-cni sends them (169.254.7.127).")
+        var fixProbes = false
+
+        func run() throws {
+            let flags = (fix ? ["--fix"] : []) + (fixProbes ? ["--fix-probes"] : [])
+            try NodeProgram.run(["netpol", "lint"] + paths + flags)
+        }
     }
 }

@@ -36,7 +36,8 @@ struct NetworkPolicyCommand: ParsableCommand {
             discussion: """
                 Give the pods, namespaces and waypoints too, so that only pods of the mesh count and waypoints are known.
                 With --fix, 15008 is added to each rule that lists ports, beside that rule's own peers, and a rule for
-                the waypoint in front of the selected pods; comments and order stay.
+                the waypoint in front of the selected pods; comments and order stay. Policies that would cut probes as
+                istio-cni sends them (from 169.254.7.127) are told as notes; only --fix-probes adds rules for them.
 
                 Exit codes: 0 nothing was found or all is fixed, 1 something was found, 2 usage.
                 """)
@@ -47,21 +48,26 @@ struct NetworkPolicyCommand: ParsableCommand {
         @Flag(help: "Write what is missing into the files.")
         var fix = false
 
+        @Flag(help: "The same, and rules for probes as istio-cni sends them.")
+        var fixProbes = false
+
         func run() throws {
             let lint = ManifestLint(paths: paths)
             let found = NetworkPolicyLint(lint)
             for finding in found.findings { print("\(finding.place): \(finding.policy): \(finding.text)") }
+            for probe in found.probes { print("note: \(probe.place): \(probe.policy): \(probe.text)") }
             for note in found.notes { print("note: \(note)") }
             for diagnostic in lint.diagnostics where diagnostic.severity == .error { print(diagnostic) }
-            guard fix else {
+            guard fix || fixProbes else {
                 if !found.findings.isEmpty { throw ExitCode(1) }
                 return
             }
-            for (path, bytes) in found.fixed() {
+            for (path, bytes) in found.fixed(probes: fixProbes) {
                 try TextReplacement.write(bytes, to: path)
                 print("\(path): written")
             }
-            let left = NetworkPolicyLint(ManifestLint(paths: paths)).findings
+            let again = NetworkPolicyLint(ManifestLint(paths: paths))
+            let left = again.findings + (fixProbes ? again.probes : [])
             for finding in left {
                 print("\(finding.place): not fixed, do it by hand: \(finding.policy): \(finding.text)")
             }

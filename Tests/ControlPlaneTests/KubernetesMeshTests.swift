@@ -168,4 +168,62 @@ import Testing
         #expect(mesh.workloads.map(\.fields.name) == ["a", "b"])
         #expect(mesh.told(.invalid).count == 2, "\(mesh.told(.invalid))")
     }
+
+    /// A second waypoint by weight, in Istio's words and in one annotation; what cannot be used leaves the first alone.
+    @Test(
+        arguments: [
+            ("annotations: {ztun.io/use-waypoint-canary: wp2=20}", "", [80, 20], nil),
+            ("annotations: {ztun.io/use-waypoint-canary: n/wp2=100}", "", [0, 100], nil),
+            (
+                "labels: {istio.io/use-waypoint-canary: wp2}, annotations: {istio.io/use-waypoint-canary-weight: '5'}",
+                "",
+                [95, 5], nil
+            ),
+            ("", "annotations: {ztun.io/use-waypoint-canary: wp2=7}", [93, 7], nil),
+            (
+                "annotations: {ztun.io/use-waypoint-canary: wp2=0}",
+                "annotations: {ztun.io/use-waypoint-canary: wp2=7}", [100, 0], nil
+            ),
+            ("labels: {istio.io/use-waypoint: wp2}", "annotations: {ztun.io/use-waypoint-canary: wp2=7}", [], nil),
+            ("annotations: {ztun.io/use-waypoint-canary: wp2}", "", [], "'wp2' is not NAME=PERCENT"),
+            ("annotations: {ztun.io/use-waypoint-canary: wp2=101}", "", [], "is not NAME=PERCENT"),
+            ("annotations: {ztun.io/use-waypoint-canary: wp2=-1}", "", [], "is not NAME=PERCENT"),
+            ("annotations: {ztun.io/use-waypoint-canary: =5}", "", [], "is not NAME=PERCENT"),
+            ("annotations: {ztun.io/use-waypoint-canary: a/b/c=5}", "", [], "is not NAME=PERCENT"),
+            (
+                "labels: {istio.io/use-waypoint-canary: wp2}", "", [],
+                "istio.io/use-waypoint-canary-weight '' is not a number"
+            ),
+            (
+                "annotations: {ztun.io/use-waypoint-canary: nowhere=5}", "", [],
+                "its canary waypoint 'n/nowhere' cannot be used"
+            ),
+            ("annotations: {ztun.io/use-waypoint-canary: wp=5}", "", [], "its canary waypoint is its waypoint"),
+        ] as [(String, String, [UInt32], String?)])
+    func canaryWaypoints(_ service: String, _ namespace: String, _ weights: [UInt32], _ told: String?) throws {
+        func gateway(_ name: String, _ address: String) -> String {
+            object(
+                "gateway.networking.k8s.io/v1", "Gateway", "name: \(name), namespace: n",
+                "spec: {listeners: [{name: mesh, port: 15008, protocol: HBONE}]}\nstatus: {addresses: [{value: \(address)}]}"
+            )
+        }
+        let joined = { (text: String) in text.isEmpty ? "" : ", \(text)" }
+        let mesh = compiled(
+            gateway("wp", "10.0.0.8") + gateway("wp2", "10.0.0.9")
+                + object(
+                    "v1", "Namespace",
+                    "name: n, labels: {istio.io/use-waypoint: wp}\(joined(namespace))", "")
+                + object(
+                    "v1", "Service", "name: s, namespace: n\(joined(service))",
+                    "spec: {clusterIP: 10.1.0.1, ports: [{port: 80}]}"))
+        let fields = try #require(mesh.services.first { $0.fields.name == "s" }).fields
+        #expect(fields.weightedWaypoints.map(\.weight) == weights)
+        if let first = fields.weightedWaypoints.first { #expect(first.waypoint == fields.waypoint) }
+        let texts = mesh.diagnostics.map(\.description)
+        if let told {
+            #expect(texts.contains { $0.contains(told) && $0.contains("Service n/s") }, "\(texts)")
+        } else {
+            #expect(texts.isEmpty, "\(texts)")
+        }
+    }
 }

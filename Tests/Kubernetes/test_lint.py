@@ -142,3 +142,76 @@ def test_netpol_fix_opens_the_way_to_the_waypoint_too(folder):
     out = list(yaml.safe_load_all((folder / "netpol.yaml").read_text()))[1]["spec"]["egress"]
     assert len(out) == 2 and out[1]["ports"] == [{"port": 15008, "protocol": "TCP"}]
     assert out[1]["to"][0]["podSelector"] == {"matchLabels": {"gateway.networking.k8s.io/gateway-name": "wp"}}
+
+
+PROBED = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: app, labels: {app: web}}
+spec:
+  serviceAccountName: web
+  containers:
+  - name: main
+    image: example/web:1
+    ports: [{name: health, containerPort: 8086}, {name: http, containerPort: 8080}]
+    livenessProbe: {httpGet: {port: health, path: /}}
+    readinessProbe: {tcpSocket: {port: 8080}}
+    startupProbe: {exec: {command: ["true"]}}
+status: {phase: Running, podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1"}]}
+---
+"""
+PROBE_POLICY = """\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: app}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress:
+  # clients
+  - from: [{podSelector: {}}]
+    ports: [{port: 8080}, {port: 15008}]
+"""
+
+
+def test_netpol_lint_tells_of_probes_and_leaves_them_alone(tmp_path):
+    """Under istio-cni they come from an address of their own. Only --fix-probes opens it, on the probes' ports."""
+    mesh, policy = tmp_path / "mesh.yaml", tmp_path / "netpol.yaml"
+    mesh.write_text(NAMESPACE.replace(", istio.io/use-waypoint: wp", "") + PROBED)
+    policy.write_text(PROBE_POLICY)
+    note = ("netpol.yaml:8: NetworkPolicy app/web: under istio-cni, probes of web (port 8080, 8086) come from 169.254.7.127/32 and "
+            "fd16:9254:7127:1337:ffff:ffff:ffff:ffff/128")
+    for flags in ([], ["--fix"]):
+        result = run("netpol", "lint", *flags, tmp_path)
+        assert result.returncode == 0 and note in result.stdout, result.stdout
+        assert policy.read_text() == PROBE_POLICY
+    assert run("netpol", "lint", "--fix-probes", tmp_path).returncode == 0
+    text = policy.read_text()
+    assert text.startswith(PROBE_POLICY)
+    assert yaml.safe_load(text)["spec"]["ingress"][1] == {
+        "from": [{"ipBlock": {"cidr": "169.254.7.127/32"}}, {"ipBlock": {"cidr": "fd16:9254:7127:1337:ffff:ffff:ffff:ffff/128"}}],
+        "ports": [{"port": 8080, "protocol": "TCP"}, {"port": 8086, "protocol": "TCP"}]}
+    result = run("netpol", "lint", "--fix-probes", tmp_path)
+    assert result.returncode == 0 and "probes" not in result.stdout and policy.read_text() == text
+
+
+@pytest.mark.parametrize("change", [
+    # Admitted already: by everybody's rule, by a range, by another policy; or nobody probes, or no mesh.
+    ("- from: [{podSelector: {}}]\n    ports: [{port: 8080}, {port: 15008}]", "- {}"),
+    ("[{podSelector: {}}]\n    ports: [{port: 8080}, {port: 15008}]", "[{ipBlock: {cidr: 0.0.0.0/0}}, {ipBlock: {cidr: '::/0'}}]"),
+    ("livenessProbe: {httpGet: {port: health, path: /}}\n    readinessProbe: {tcpSocket: {port: 8080}}", "livenessProbe: {exec: {command: [x]}}"),
+    ("istio.io/dataplane-mode: ambient", "istio.io/dataplane-mode: none"),
+])
+def test_netpol_lint_tells_of_probes_only_where_they_are_cut(tmp_path, change):
+    text = NAMESPACE.replace(", istio.io/use-waypoint: wp", "") + PROBED + PROBE_POLICY
+    assert change[0] in text
+    (tmp_path / "all.yaml").write_text(text.replace(*change))
+    assert "under istio-cni" not in run("netpol", "lint", tmp_path).stdout
+
+
+def test_netpol_fix_says_what_it_cannot_write(tmp_path):
+    """A policy that admits nobody has no list to add to."""
+    text = NAMESPACE.replace(", istio.io/use-waypoint: wp", "") + PROBED + PROBE_POLICY.split("  ingress:")[0]
+    (tmp_path / "all.yaml").write_text(text)
+    result = run("netpol", "lint", "--fix-probes", tmp_path)
+    assert result.returncode == 1 and "not fixed, do it by hand: NetworkPolicy app/web: under istio-cni" in result.stdout
+    assert (tmp_path / "all.yaml").read_text() == text

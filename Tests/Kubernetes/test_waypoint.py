@@ -122,3 +122,39 @@ def test_routes_of_a_virtual_service(mesh):
     assert any("has an HTTPRoute, which wins" in note for note in mesh.one.status()["notes"])
     mesh.manifests.remove("routes.yaml")
     wait_for(lambda: status(mesh.client, "/own") == "200", "the VirtualService again")
+
+
+def test_a_canary_waypoint_by_weight(mesh):
+    """Per connection, live: none, half, all; `ztun why` tells, and the canary serves what it is sent."""
+    manifests = mesh.manifests
+    label = {"gateway.networking.k8s.io/gateway-name": "canary"}
+    pod = mesh.second.pod("wp-2", 21, account="canary")
+    manifests.pod(pod, labels=label)
+    manifests.service("canary", ["10.96.61.22"], [{"name": "mesh", "port": 15008}], selector=label, labels=label)
+    manifests.add(
+        "gateway.yaml", "Gateway", "canary", api="gateway.networking.k8s.io/v1",
+        spec={"gatewayClassName": "istio-waypoint", "listeners": [{"name": "mesh", "port": 15008, "protocol": "HBONE"}]})
+    manifests.write()
+    mesh.start_manifest_waypoint(pod)
+    served = lambda name: mesh.daemons[name].metric("istio_requests_total", response_code="200")
+    metadata = manifests.files["services.yaml"][0]["metadata"]
+
+    def shares(percent, requests):
+        loaded = mesh.one.status()["state"]["generation"]
+        metadata["annotations"] = {"ztun.io/use-waypoint-canary": f"canary={percent}"}
+        manifests.write()
+        wait_for(lambda: mesh.one.status()["state"]["generation"] > loaded, "the weight is in force")
+        before = served("wp-1"), served("wp-2")
+        for _ in range(requests):
+            assert status(mesh.client) == "200"
+        return served("wp-1") - before[0], served("wp-2") - before[1]
+
+    # A canary that is not up must not get anything: it is ready before the first share.
+    wait_for(lambda: mesh.daemons["wp-2"].status()["state"]["workloads"] >= 6, "the canary has the state")
+    assert shares(100, 5) == (0, 5)
+    text = mesh.one.ztun("why", "default/client", f"{VIP}:80").stdout
+    assert "its waypoints go by weight: 100 of 100 for this one" in text and "the waypoint default/wp-2" in text
+    first, second = shares(50, 40)
+    # Neither would get less than 5 of 40 by chance in 300,000 runs.
+    assert first >= 5 and second >= 5 and first + second == 40
+    assert shares(0, 5) == (5, 0)

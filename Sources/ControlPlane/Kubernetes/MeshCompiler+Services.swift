@@ -112,6 +112,7 @@ extension MeshCompiler {
         fields.canonical = true
         fields.loadBalancer = loadBalancer(service)
         fields.waypoint = waypoint(of: service)
+        fields.weightedWaypoints = weightedWaypoints(of: service, beside: fields.waypoint)
         return fields
     }
 

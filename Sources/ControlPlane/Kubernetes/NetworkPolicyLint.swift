@@ -17,12 +17,17 @@ package struct NetworkPolicyLint {
     package private(set) var findings: [Finding] = []
     /// What a person should know beside: pods a policy selects that are not in the mesh.
     package private(set) var notes: [String] = []
+    /// Policies that would cut probes under istio-cni; no faults, since it depends on the CNI.
+    package private(set) var probes: [Finding] = []
     /// Insertions by file.
     private(set) var edits: [String: [ManifestEdit]] = [:]
+    private var probeEdits: [String: [ManifestEdit]] = [:]
+    private let probeCuts: [String: ProbeLint.Cut]
     private let lint: ManifestLint
 
     package init(_ lint: ManifestLint) {
         self.lint = lint
+        probeCuts = ProbeLint(lint).cuts
         for source in lint.sources {
             for part in ManifestDocuments(source.bytes).parts {
                 guard let nodes = try? YAMLDocument.parseAll(Array(part.bytes), file: source.path) else { continue }
@@ -60,6 +65,7 @@ package struct NetworkPolicyLint {
             guard let list = spec[direction == .ingress ? "ingress" : "egress"] else { continue }
             admitWaypoints(of: enrolled, policy, direction, list, source)
         }
+        if let cut = probeCuts[policy.key] { tell(of: cut, policy, spec, source) }
         let outside = pods.filter { $0.fields.tunnelProtocol != .hbone }.map(\.fields.name).sorted()
         if findings.count > before, !outside.isEmpty {
             notes.append(
@@ -68,11 +74,22 @@ package struct NetworkPolicyLint {
         }
     }
 
+    private mutating func tell(
+        of cut: ProbeLint.Cut, _ policy: NetworkPolicy, _ spec: ManifestMapping, _ source: ManifestLint.Source
+    ) {
+        let list = spec["ingress"]
+        probes.append(Self.finding(policy, list ?? spec.value, cut.text))
+        if let edit = list.flatMap({ cut.edit(of: $0, in: source.bytes) }) {
+            probeEdits[source.path, default: []].append(edit)
+        }
+    }
+
     private mutating func check(
         _ rule: NetworkPolicy.Rule, _ item: ManifestValue, _ policy: NetworkPolicy,
         _ direction: NetworkPolicy.Direction, _ field: String, _ source: ManifestLint.Source
     ) {
         guard let ports = rule.ports, !ports.isEmpty, !Self.holdsTunnelPort(ports) else { return }
+        guard !ProbeLint.isForProbes(rule) else { return }
         guard let list = (try? item.mapping())?["ports"] else { return }
         let peers =
             rule.peers == nil ? "everyone the rule admits already, since it names no peer" : "the rule's own peers"
@@ -159,11 +176,13 @@ package struct NetworkPolicyLint {
     }
 
     private mutating func add(_ policy: NetworkPolicy, _ value: ManifestValue, _ text: String) {
-        findings.append(
-            Finding(
-                policy: ObjectReference(kind: "NetworkPolicy", namespace: policy.namespace, name: policy.name),
-                place: ManifestPlace(file: value.path.file, line: Int(value.node.line) + value.path.lineOffset),
-                text: text))
+        findings.append(Self.finding(policy, value, text))
+    }
+
+    private static func finding(_ policy: NetworkPolicy, _ value: ManifestValue, _ text: String) -> Finding {
+        Finding(
+            policy: ObjectReference(kind: "NetworkPolicy", namespace: policy.namespace, name: policy.name),
+            place: ManifestPlace(file: value.path.file, line: Int(value.node.line) + value.path.lineOffset), text: text)
     }
 
     private static func holdsTunnelPort(_ ports: [NetworkPolicy.Port]) -> Bool {
@@ -173,9 +192,11 @@ package struct NetworkPolicyLint {
     }
 
     /// The files with what is missing written in, everything else as it was; only those that change.
-    package func fixed() -> [(path: String, bytes: [UInt8])] {
+    /// - Parameter probes: whether rules for probes are written too.
+    package func fixed(probes: Bool = false) -> [(path: String, bytes: [UInt8])] {
         lint.sources.compactMap { source in
-            guard let edits = edits[source.path], !edits.isEmpty else { return nil }
+            let edits = edits[source.path, default: []] + (probes ? probeEdits[source.path, default: []] : [])
+            guard !edits.isEmpty else { return nil }
             return (source.path, ManifestEdit.apply(edits, to: source.bytes))
         }
     }
