@@ -1,13 +1,15 @@
 """Rows 23 and 24 of the acceptance catalogue: verified servers that break HTTP/2 or go away, seen by a program in a pod."""
 import contextlib
 import socket
+import time
 
 import hpack
 import pytest
 
 from support.gateway import server_context
 from support.h2raw import (
-    ACK, DATA, END_HEADERS, GOAWAY, HEADERS, PING, PUSH_PROMISE, SETTINGS, data, frame, number, ping, settings, window_update,
+    ACK, DATA, END_HEADERS, GOAWAY, HEADERS, PING, PUSH_PROMISE, REFUSED_STREAM, SETTINGS, data, frame, number, ping, rst, settings,
+    window_update,
 )
 from support.netns import receive
 from support.servers import Server
@@ -25,6 +27,7 @@ class ScriptedServer(Server):
 
     def __init__(self, pod, context):
         self.context, self.script, self.sessions, self.wrapped = context, None, 0, []
+        self.greeting = settings((3, 100))
         super().__init__(pod, 15008)
 
     def serve(self, connection, address):
@@ -32,7 +35,7 @@ class ScriptedServer(Server):
         self.wrapped.append(connection)
         self.sessions += 1
         session = Session(self.sessions)
-        connection.sendall(settings((3, 100)))
+        connection.sendall(self.greeting)
         buffer = b""
         while part := connection.recv(65536):
             buffer = (buffer + part)
@@ -144,6 +147,37 @@ def test_row_23_a_server_that_breaks_http2(mesh, server, misdeed):
     wait_for(lambda: call(mesh), "the next connection is carried", 15)
     assert server.sessions >= 2 and server.one.alive()
     assert server.one.memory_kib() < 300_000
+
+
+def goes_on_for(mesh):
+    """Seconds until a connection that is never answered ends."""
+    begun = time.monotonic()
+    with mesh.world.client.connect(mesh.world.server.ipv4, 8080) as connection:
+        connection.settimeout(40)
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(b"hello")
+            assert connection.recv(10) == b"", "nothing can have come"
+    return time.monotonic() - begun
+
+
+# What the server says first, and what it answers to a CONNECT.
+STALLS = {
+    "no-settings": (b"", None), "no-streams-allowed": (settings((3, 0)), lambda session, stream: rst(stream, REFUSED_STREAM)),
+    "no-answer": (settings((3, 100)), lambda session, stream: ping(b"no reply", ACK)),
+    "half-an-answer": (settings((3, 100)), lambda session, stream: frame(HEADERS, 0, stream, session.encoder.encode([(":status", "200")]))),
+    "half-a-frame": (settings((3, 100)), lambda session, stream: frame(HEADERS, END_HEADERS, stream, b"", length=100)),
+}
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_row_23_a_server_that_stalls(mesh, server, stall):
+    """The caller is let go in time, with a reason in the log, and the next is served as soon as the server is well."""
+    server.greeting, server.script = STALLS[stall]
+    lasted = goes_on_for(mesh)
+    assert lasted < 25, f"{lasted:.0f} s"
+    server.greeting, server.script = settings((3, 100)), None
+    wait_for(lambda: call(mesh), "the next connection is carried", 45)
+    assert server.one.alive()
 
 
 def test_row_24_goaway_in_mid_life(mesh, server):
