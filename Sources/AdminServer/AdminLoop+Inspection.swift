@@ -49,6 +49,22 @@ extension AdminLoop {
         }
     }
 
+    /// Tells whose verdict manifests would change, on a thread of its own as well.
+    func comparePolicies(_ body: [UInt8], _ reply: @escaping @Sendable (AdminResponse) -> Void) {
+        guard let request = try? JSONDecoder().decode(PolicyDiffRequest.self, from: Data(body)) else {
+            let message = #"the body is not {"manifests": [{"name": "FILE", "text": "…"}], "replace": false}"#
+            return reply(Self.json(CommandReply(ok: false, message: message), status: 400))
+        }
+        let source = self.source
+        compose(reply) {
+            do throws(WhyFailure) {
+                return Self.json(try source.policyDiff(request), status: 200)
+            } catch {
+                return Self.json(CommandReply(ok: false, message: error.message), status: 409)
+            }
+        }
+    }
+
     /// Asks all workers and calls `finish` once, on this thread.
     private func inspect(_ question: WorkerQuestion, _ finish: @escaping (Inspection) -> Void) {
         inspect({ _ in question }, finish)

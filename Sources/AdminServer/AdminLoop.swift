@@ -117,6 +117,7 @@ final class AdminLoop: EventHandler {
         case .flows(let query): stream(query, to: connection)
         case .strictReady(let namespace, let workload):
             judgeStrictness(namespace, workload, replying(to: connection))
+        case .policyDiff: comparePolicies(connection.body, replying(to: connection))
         case .why: explain(connection.body, replying(to: connection))
         case .status: ask(.status, for: connection)
         case .metrics(let openMetrics): ask(.metrics(openMetrics: openMetrics), for: connection)

@@ -10,6 +10,7 @@ enum AdminRoute: Equatable, Sendable {
     case status
     case list(ListQuery)
     case why
+    case policyDiff
     case flows(FlowQuery)
     /// Of a namespace, and in it of a workload where that is not empty.
     case strictReady(namespace: String, workload: String)
@@ -42,6 +43,7 @@ extension AdminRoute {
         case (.readiness, "/healthz/ready"): known["GET"] = .readiness
         case (.control, "/status"): known["GET"] = .status
         case (.control, "/why"): known["POST"] = .why
+        case (.control, "/policy-diff"): known["POST"] = .policyDiff
         case (.control, "/strict-ready"):
             known["GET"] = .strictReady(namespace: query["namespace"] ?? "", workload: query["workload"] ?? "")
         case (.control, "/flows"): known["GET"] = .flows(FlowQuery(query))

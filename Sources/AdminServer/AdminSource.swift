@@ -45,6 +45,9 @@ package protocol AdminSource: AnyObject, Sendable {
     /// Explains what would become of a connection; may take long, and is not called on the admin thread.
     func why(_ request: WhyRequest) throws(WhyFailure) -> WhyReport
 
+    /// Tells whose verdict manifests would change; may take long, and is not called on the admin thread.
+    func policyDiff(_ request: PolicyDiffRequest) throws(WhyFailure) -> PolicyDiffReport
+
     /// Ends the program in an orderly way (`POST /quitquitquit`).
     func shutDown()
 }
@@ -58,6 +61,10 @@ package struct WhyFailure: Error, Hashable, Sendable {
 
 extension AdminSource {
     package func why(_ request: WhyRequest) throws(WhyFailure) -> WhyReport {
+        throw WhyFailure("this program does not decide about pods' connections; ask ztund")
+    }
+
+    package func policyDiff(_ request: PolicyDiffRequest) throws(WhyFailure) -> PolicyDiffReport {
         throw WhyFailure("this program does not decide about pods' connections; ask ztund")
     }
 

@@ -15,16 +15,6 @@ package struct JournalAnswer: Sendable {
 extension WorkerAnswer {
     /// The classes of all workers, each once.
     static func journal(_ answers: [WorkerAnswer]) -> [FlowJournal.Entry] {
-        var merged: [FlowClass: FlowJournal.Entry] = [:]
-        for entry in answers.flatMap({ $0.journal?.entries ?? [] }) {
-            guard var known = merged[entry.flows] else {
-                merged[entry.flows] = entry
-                continue
-            }
-            if entry.count.last > known.count.last { known.sample = entry.sample }
-            known.count = known.count.merged(with: entry.count)
-            merged[entry.flows] = known
-        }
-        return Array(merged.values)
+        FlowJournal.merged(answers.flatMap { $0.journal?.entries ?? [] })
     }
 }

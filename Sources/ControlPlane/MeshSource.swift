@@ -39,13 +39,18 @@ package enum MeshSource: Sendable {
         }
     }
 
-    /// What the mesh would be with a file of manifests on top; nil where the state is no Kubernetes objects.
-    /// - Parameter name: of the file, for messages.
-    package func candidate(_ bytes: [UInt8], name: String) -> CompiledMesh? {
+    /// What the mesh would be with files of manifests on top; nil where the state is no Kubernetes objects.
+    /// - Parameters:
+    ///   - files: each with a name for messages.
+    ///   - replacesPolicies: whether the policies in force (AuthorizationPolicy, PeerAuthentication, NetworkPolicy) are left
+    ///     out.
+    package func candidate(
+        _ files: [(name: String, bytes: [UInt8])], replacesPolicies: Bool = false
+    ) -> CompiledMesh? {
         switch self {
         case .file: nil
-        case .manifests(let source): source.candidate(bytes, name: name)
-        case .kubernetes(let source): source.candidate(bytes, name: name)
+        case .manifests(let source): source.candidate(files, replacesPolicies: replacesPolicies)
+        case .kubernetes(let source): source.candidate(files, replacesPolicies: replacesPolicies)
         }
     }
 

@@ -10,8 +10,14 @@ class SiteConnection {
     /// Ends it now, with RST towards the application.
     func cut(_ failure: TunnelFailure) {}
 
-    /// Asks policy again about a connection into the pod; cuts it when it is no longer allowed.
-    func review(_ snapshot: MeshSnapshot, workload: Workload?) {}
+    /// Why a state does not let it go on, with the pod's workload in it; nil when it may.
+    func refusal(in snapshot: MeshSnapshot, workload: Workload?) -> ReviewRefusal? { nil }
+
+    /// Why the other end's node would not let it go on, as far as that can be told here.
+    func farRefusal(in snapshot: MeshSnapshot) -> ReviewRefusal? { nil }
+
+    /// Cuts it for this reason.
+    func cut(_ refusal: ReviewRefusal) {}
 
     /// Takes it apart for another ztund and forgets it; nil for one that has to stay.
     func handOver() -> InheritedRelay? { nil }

@@ -35,18 +35,14 @@ final class InboundConnection: SiteConnection, RelayOwner {
         plain?.cut(failure)
     }
 
-    /// Asks policy again with the pod's workload of now; cuts the connection when it is no longer allowed, or when the
-    /// pod is no longer known: policy could not be asked about it any more.
-    override func review(_ snapshot: MeshSnapshot, workload: Workload?) {
-        guard let workload else {
-            return cut(TunnelFailure(.podRemoved, "connection closed: the pod is no longer in the state"))
-        }
-        guard snapshot.settings.policyEdits(ofNamespace: workload.fields.namespace) == .cut else { return }
-        var request = self.request
-        request.workload = workload
-        guard case .refused(let refusal) = Authorizer.authorize(request, in: snapshot) else { return }
-        record.policy = refusal.policy ?? ""
-        cut(TunnelFailure(.policyChanged, "connection closed due to policy change"))
+    /// Asks policy again; a pod that is no longer known is refused, since policy could not be asked about it any more.
+    override func refusal(in snapshot: MeshSnapshot, workload: Workload?) -> ReviewRefusal? {
+        .inbound(request, workload: workload, in: snapshot)
+    }
+
+    override func cut(_ refusal: ReviewRefusal) {
+        record.policy = refusal.policy
+        cut(refusal.failure)
     }
 
     // MARK: - Through a tunnel

@@ -83,16 +83,14 @@ final class InheritedConnection: SiteConnection, RelayOwner {
         plain?.cut(failure)
     }
 
-    override func review(_ snapshot: MeshSnapshot, workload: Workload?) {
-        guard var request else { return }
-        guard let workload else {
-            return cut(TunnelFailure(.podRemoved, "connection closed: the pod is no longer in the state"))
-        }
-        guard snapshot.settings.policyEdits(ofNamespace: workload.fields.namespace) == .cut else { return }
-        request.workload = workload
-        guard case .refused(let refusal) = Authorizer.authorize(request, in: snapshot) else { return }
-        record.policy = refusal.policy ?? ""
-        cut(policyChanged)
+    override func refusal(in snapshot: MeshSnapshot, workload: Workload?) -> ReviewRefusal? {
+        guard let request else { return nil }
+        return .inbound(request, workload: workload, in: snapshot)
+    }
+
+    override func cut(_ refusal: ReviewRefusal) {
+        record.policy = refusal.policy
+        cut(refusal.failure)
     }
 
     override func handOver() -> InheritedRelay? {

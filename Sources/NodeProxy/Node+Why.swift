@@ -98,7 +98,7 @@ extension Node {
     private func candidate(
         _ bytes: [UInt8], name: String, over snapshot: MeshSnapshot
     ) -> (snapshot: MeshSnapshot, routes: HTTPRouteTable?, notes: [String]) {
-        guard let mesh = source.withLock({ $0 })?.candidate(bytes, name: name) else {
+        guard let mesh = source.withLock({ $0 })?.candidate([(name, bytes)]) else {
             return (
                 snapshot, nil,
                 [

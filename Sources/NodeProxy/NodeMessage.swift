@@ -26,6 +26,8 @@ enum NodeMessage: Sendable {
     case ask(@Sendable (WorkerAnswer) -> Void)
     /// The same with a say in how much is told.
     case inspect(WorkerQuestion, @Sendable (WorkerAnswer) -> Void)
+    /// Ask another state about what is open, and tell; nothing is cut.
+    case rehearse(MeshSnapshot, @Sendable (PolicyRehearsal) -> Void)
     /// Take no new work; finish what runs.
     case drain
     /// Take apart what goes on without a tunnel, for another ztund.

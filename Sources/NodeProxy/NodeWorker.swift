@@ -71,6 +71,7 @@ final class NodeWorker {
         case .lookedUp(let id, let answer): lookedUp(id, answer)
         case .ask(let reply): reply(answer(WorkerQuestion()))
         case .inspect(let question, let reply): reply(answer(question))
+        case .rehearse(let candidate, let reply): reply(rehearse(candidate))
         case .drain: drain()
         case .handOverRelays(let reply): reply(pods.values.flatMap { $0.handOverRelays() })
         case .resume(let inherited): resume(inherited)

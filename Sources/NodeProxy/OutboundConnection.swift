@@ -69,16 +69,31 @@ final class OutboundConnection: SiteConnection, TunnelWaiter, RelayOwner {
         }
     }
 
-    /// Asks the source's network policies again; cuts the connection when they no longer let it go there.
-    override func review(_ snapshot: MeshSnapshot, workload: Workload?) {
+    /// Asks the source's network policies again.
+    override func refusal(in snapshot: MeshSnapshot, workload: Workload?) -> ReviewRefusal? {
         guard let workload, !snapshot.networkPolicies.isEmpty,
-            snapshot.settings.policyEdits(ofNamespace: workload.fields.namespace) == .cut
-        else { return }
-        guard let verdict = route.egress(from: workload, dialled: destination, in: snapshot),
+            let verdict = route.egress(from: workload, dialled: destination, in: snapshot),
             let policy = verdict.refusing?.first
-        else { return }
-        record.policy = policy
-        cut(TunnelFailure(.policyChanged, "connection closed due to policy change"))
+        else { return nil }
+        return ReviewRefusal(
+            reason: .networkPolicyDenied, policy: policy,
+            isCut: snapshot.settings.policyEdits(ofNamespace: workload.fields.namespace) == .cut)
+    }
+
+    override func farRefusal(in snapshot: MeshSnapshot) -> ReviewRefusal? {
+        guard route.via == .destination, let known = route.destination, known.fields.tunnelProtocol == .hbone,
+            let next = route.nextHopAddress
+        else { return nil }
+        let target = SocketAddress(next.ip, route.targetPort)
+        let request = AuthorizationRequest(
+            source: route.transport == .hbone ? record.sourceIdentity : nil, sourceIP: record.source.ip,
+            target: InboundTarget(destination: target, dial: target), workload: known)
+        return .inbound(request, workload: snapshot.workload(uid: known.fields.uid), in: snapshot)
+    }
+
+    override func cut(_ refusal: ReviewRefusal) {
+        record.policy = refusal.policy
+        cut(refusal.failure)
     }
 
     /// What the log and the metrics say of where it goes.

@@ -85,7 +85,9 @@ final class PodSite: TunnelDialer {
     /// Cuts the connections that the current state no longer allows.
     func review() {
         connections.forEach { connection in
-            connection.review(worker.snapshot, workload: workload)
+            if let refusal = connection.refusal(in: worker.snapshot, workload: workload), refusal.isCut {
+                connection.cut(refusal)
+            }
         }
     }
 

@@ -85,6 +85,21 @@ package struct FlowJournal: Sendable {
         keys.removeAll(keepingCapacity: true)
     }
 
+    /// The classes of several journals, each once.
+    package static func merged(_ entries: [Entry]) -> [Entry] {
+        var merged: [FlowClass: Entry] = [:]
+        for entry in entries {
+            guard var known = merged[entry.flows] else {
+                merged[entry.flows] = entry
+                continue
+            }
+            if entry.count.last > known.count.last { known.sample = entry.sample }
+            known.count = known.count.merged(with: entry.count)
+            merged[entry.flows] = known
+        }
+        return Array(merged.values)
+    }
+
     /// Forgets the classes of which nothing was seen for a day; at most once a minute.
     private mutating func sweep(_ now: UInt64) {
         guard now >= sweptAt + 60 else { return }

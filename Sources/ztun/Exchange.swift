@@ -245,7 +245,7 @@ extension Exchange {
     static let patience = 2
 
     /// Runs exchanges side by side until all are over or the time is.
-    static func run(_ exchanges: inout [Exchange]) {
+    static func run(_ exchanges: inout [Exchange], patience: Int = Exchange.patience) {
         let end = now() + Int64(patience) * 1000
         while true {
             for index in exchanges.indices { exchanges[index].step() }

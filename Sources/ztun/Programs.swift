@@ -22,12 +22,13 @@ enum Programs {
 
     /// Asks all of them the same at the same time.
     static func ask(
-        _ programs: [ProgramName], _ options: Options, method: String, target: String, body: [UInt8] = []
+        _ programs: [ProgramName], _ options: Options, method: String, target: String, body: [UInt8] = [],
+        patience: Int = Exchange.patience
     ) -> [Exchange] {
         var exchanges = programs.map {
             Exchange($0, directory: options.runDir, method: method, target: target, body: body)
         }
-        Exchange.run(&exchanges)
+        Exchange.run(&exchanges, patience: patience)
         return exchanges
     }
 }

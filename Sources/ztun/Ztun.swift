@@ -28,7 +28,7 @@ struct Ztun: ParsableCommand {
         version: ProductVersion.text,
         subcommands: [
             StatusCommand.self, DenialsCommand.self, ConnectionsCommand.self, ObserveCommand.self,
-            StrictReadyCommand.self,
+            StrictReadyCommand.self, PolicyCommand.self,
             WorkloadsCommand.self,
             ServicesCommand.self, PoliciesCommand.self, WhyCommand.self, LintCommand.self, NetworkPolicyCommand.self,
             PodCommand.self, CertsCommand.self, LogCommand.self,

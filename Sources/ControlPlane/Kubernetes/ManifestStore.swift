@@ -14,6 +14,8 @@ struct ManifestStore: Sendable {
     /// Files that may have changed within the tick of the clock in which they were read.
     private var again: Set<String> = []
     private var labels: Set<LabelSet> = []
+    /// Policies that are known by name only.
+    private var unreadable: [ManifestFile.Refused] = []
 
     /// Within this many nanoseconds two changes of a file may carry the same time.
     private static let tick: Int64 = 50_000_000
@@ -85,6 +87,7 @@ struct ManifestStore: Sendable {
             }
         }
         inForce = next
+        self.unreadable = unreadable
         var objects = ObjectSet(next.values)
         objects.unreadablePolicies = unreadable
         var compiler = MeshCompiler(objects, settings)
@@ -93,15 +96,29 @@ struct ManifestStore: Sendable {
         return mesh
     }
 
-    /// What would be in force with a file on top.
-    func candidate(_ bytes: [UInt8], name: String, _ settings: KubernetesSettings) -> CompiledMesh {
+    /// What would be in force with files on top.
+    /// - Parameter replacesPolicies: whether the policies in force are left out.
+    func candidate(
+        _ files: [(name: String, bytes: [UInt8])], replacesPolicies: Bool, _ settings: KubernetesSettings
+    ) -> CompiledMesh {
         var labels = labels
-        let file = ManifestFile(bytes, file: name, labels: &labels)
         var objects = ObjectSet(inForce.values)
-        for object in file.objects { objects.insert(object) }
+        if replacesPolicies { objects.removePolicies() }
+        var diagnostics: [ManifestDiagnostic] = []
+        var defined: Set<ObjectReference> = []
+        for (name, bytes) in files {
+            let file = ManifestFile(bytes, file: name, labels: &labels)
+            for object in file.objects {
+                objects.insert(object)
+                defined.insert(object.reference)
+            }
+            diagnostics += file.diagnostics
+        }
+        // What nobody can read closes what it may reach until somebody writes it anew.
+        if !replacesPolicies { objects.unreadablePolicies = unreadable.filter { !defined.contains($0.reference) } }
         var compiler = MeshCompiler(objects, settings)
         var mesh = compiler.compile()
-        mesh.diagnostics = (mesh.diagnostics + file.diagnostics).sorted()
+        mesh.diagnostics = (mesh.diagnostics + diagnostics).sorted()
         return mesh
     }
 

@@ -41,6 +41,14 @@ struct ObjectSet: Sendable {
         for object in objects { insert(object) }
     }
 
+    /// Leaves out what decides about connections and describes nothing else.
+    mutating func removePolicies() {
+        authorizationPolicies = [:]
+        peerAuthentications = [:]
+        networkPolicies = [:]
+        unreadablePolicies = []
+    }
+
     /// Puts an object in the place of one of its name.
     mutating func insert(_ object: KubernetesObject) {
         switch object {

@@ -98,10 +98,12 @@ package final class KubernetesSource: Sendable {
         }
     }
 
-    /// What the mesh would be with a file of manifests on top, which replaces objects of the same names.
-    /// - Parameter name: of the file, for messages.
-    package func candidate(_ bytes: [UInt8], name: String) -> CompiledMesh {
-        store.withLock { $0 }.candidate(bytes, name: name, settings)
+    /// What the mesh would be with files of manifests on top, which replace objects of the same names.
+    /// - Parameters:
+    ///   - files: each with a name for messages.
+    ///   - replacesPolicies: whether the policies in force are left out.
+    func candidate(_ files: [(name: String, bytes: [UInt8])], replacesPolicies: Bool) -> CompiledMesh {
+        store.withLock { $0 }.candidate(files, replacesPolicies: replacesPolicies, settings)
     }
 
     /// Whether a first state was delivered.

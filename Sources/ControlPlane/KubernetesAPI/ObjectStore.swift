@@ -32,18 +32,29 @@ struct ObjectStore: Sendable {
         return compile(objects, refused, settings)
     }
 
-    /// What would be in force with a file on top.
-    func candidate(_ bytes: [UInt8], name: String, _ settings: KubernetesSettings) -> CompiledMesh {
+    /// What would be in force with files on top.
+    /// - Parameter replacesPolicies: whether the policies in force are left out.
+    func candidate(
+        _ files: [(name: String, bytes: [UInt8])], replacesPolicies: Bool, _ settings: KubernetesSettings
+    ) -> CompiledMesh {
         var labels: Set<LabelSet> = []
-        let file = ManifestFile(bytes, file: name, labels: &labels)
         var objects = objects
         var refused = refused
-        for object in file.objects {
-            objects.insert(object)
-            refused[object.reference] = nil
+        if replacesPolicies {
+            objects.removePolicies()
+            refused = [:]
+        }
+        var diagnostics: [ManifestDiagnostic] = []
+        for (name, bytes) in files {
+            let file = ManifestFile(bytes, file: name, labels: &labels)
+            for object in file.objects {
+                objects.insert(object)
+                refused[object.reference] = nil
+            }
+            diagnostics += file.diagnostics
         }
         var mesh = compile(objects, refused, settings)
-        mesh.diagnostics = (mesh.diagnostics + file.diagnostics).sorted()
+        mesh.diagnostics = (mesh.diagnostics + diagnostics).sorted()
         return mesh
     }
 
