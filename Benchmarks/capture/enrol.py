@@ -31,7 +31,7 @@ def main(count):
         for pod in pods:
             state.workload(pod.name, pod.ips, "n1", account="one")
         state.write(mesh.state_path)
-        for run, mode in enumerate(("bpf", "nft", "bpf", "nft"), 1):
+        for run, mode in enumerate(("bpf", "nft") * 3, 1):
             before = kernel_kib()
             daemon = mesh.start_ztund(node, pods, "--capture", mode, "--bpf-dir", bpffs / "ztun", ready=False)
             wait_for(lambda: len(daemon.lines("is enrolled")) == count * run, "all pods are enrolled", 300, every=0.2)

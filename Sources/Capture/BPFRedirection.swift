@@ -99,6 +99,8 @@ final class BPFRedirection: Redirection {
     }
 
     func setFailOpen(_ isOpen: Bool) throws(CaptureFailure) -> String? {
+        // The routes bring everything back, and nobody would be there.
+        guard selection == nil else { return isOpen ? "bpf-route cannot fail open" : nil }
         failOpen = isOpen
         if programs.isEnrolled(pod), programs.flags(of: pod) != flags { try programs.enrol(pod, flags) }
         return nil

@@ -28,7 +28,10 @@ package final class NodeCapture {
     }
 
     /// The mode of a pod whose namespace is open.
-    func choice(for namespace: NetworkNamespace, now: UInt64) throws(CaptureFailure) -> CaptureChoice {
+    ///
+    /// - Parameter rerouted: the interfaces by which it forwards for others, where somebody says so.
+    func choice(for namespace: NetworkNamespace, rerouted: String, now: UInt64) throws(CaptureFailure) -> CaptureChoice
+    {
         switch options.mode {
         case .nft, .external: return .choose(options.mode, CaptureFacts())
         case .bpf, .bpfRewrite:
@@ -56,7 +59,9 @@ package final class NodeCapture {
                     "bpf-route would cut \(count) connection\(count == 1 ? "" : "s") of the pod that are open"
             }
             facts.laterPrograms = laterPrograms
-            facts.forwarder = VirtualInterface.first(in: namespace)
+            facts.forwarder =
+                VirtualInterface.first(in: namespace)
+                ?? (rerouted.isEmpty ? nil : "istio.io/reroute-virtual-interfaces: \(escaped(rerouted))")
             return .choose(.auto, facts)
         }
     }

@@ -38,6 +38,10 @@ package final class PodCapture {
     package var asksFailOpen = false
     /// Whether it does, once it is enrolled.
     var failsOpen = false
+    /// The interfaces by which it forwards for others, as whoever enrolled it or its source says; empty where nobody does.
+    package var reroutedInterfaces = ""
+    /// Whether its traffic is captured.
+    package var isEnrolled: Bool { enrolment.phase == .enrolled }
     /// How its traffic is captured.
     package var mode: CaptureMode { choice.mode }
     /// What was open when the pod was enrolled; nil before.
@@ -209,7 +213,7 @@ package final class PodCapture {
         switch step {
         case .openNamespace:
             let opened = try NetworkNamespace(path: location.path)
-            choice = try node.choice(for: opened, now: now)
+            choice = try node.choice(for: opened, rerouted: reroutedInterfaces, now: now)
             namespace = opened
         case .openSockets:
             sockets = try PodSockets(

@@ -27,6 +27,14 @@ extension PodSockets {
         }
     }
 
+    /// The mark of what a listener answers.
+    ///
+    /// What the kernel sends for a program's closed socket (a reset, say) carries the mark of what it answers. Where a policy route
+    /// brings the pod's packets back, only ``CaptureMark/captured`` lets it reach ztund's end and not the real destination.
+    private static func mark(_ port: UInt16, _ binding: Binding) -> UInt32 {
+        binding == .anyPort && port == CapturePort.outbound ? CaptureMark.captured : CaptureMark.peer
+    }
+
     private static func openListener(_ port: UInt16, _ keepAlive: KeepAlive, _ binding: Binding) throws(SystemError)
         -> Listener
     {
@@ -46,7 +54,7 @@ extension PodSockets {
         if ipv6 { try check("setsockopt IPV6_V6ONLY", zt_set_v6only(number, 0)) }
         // The next generation of ztund listens beside this one during an upgrade.
         if binding == .ports { try check("setsockopt SO_REUSEPORT", zt_set_reuseport(number)) }
-        try check("setsockopt SO_MARK", zt_set_mark(number, CaptureMark.peer))
+        try check("setsockopt SO_MARK", zt_set_mark(number, mark(port, binding)))
         try check("setsockopt IP_TRANSPARENT", zt_set_transparent(number, ipv6 ? 1 : 0))
         // Accepted sockets inherit all of these, so that a worker need not set them for each.
         try check("setsockopt TCP_NODELAY", zt_set_nodelay(number))

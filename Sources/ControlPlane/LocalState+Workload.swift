@@ -6,7 +6,7 @@ extension Workload.Fields {
         "network",
         "node", "status", "clusterId", "hostname", "nativeTunnel", "applicationTunnel", "waypoint", "networkGateway",
         "workloadName", "workloadType", "canonicalName", "canonicalRevision", "authorizationPolicies", "locality",
-        "capacity", "services", "failOpen",
+        "capacity", "services", "failOpen", "rerouteVirtualInterfaces",
     ]
 
     /// Reads one element of `workloads`; `namespace`, `workloadIps` and `services` are mandatory, as upstream has it.
@@ -58,6 +58,7 @@ extension Workload.Fields {
                     subzone: try fields.text("subzone"))
             } ?? Workload.Locality()
         made.failsOpen = try fields.bool("failOpen")
+        made.reroutedInterfaces = try fields.text("rerouteVirtualInterfaces")
         made.capacity =
             try fields.optional("capacity") { reader throws(ConfigurationError) in
                 try reader.integer(0...UInt32.max)

@@ -67,6 +67,9 @@ package final class Workload: Sendable {
 
         /// Whether its connections are to go past the mesh while its node's ztund is not there (`ztun.io/fail-open`).
         package var failsOpen = false
+        /// The interfaces by which its pod forwards for others, as its source names them (`istio.io/reroute-virtual-interfaces`); empty
+        /// where it says nothing.
+        package var reroutedInterfaces = ""
 
         package init() {}
 

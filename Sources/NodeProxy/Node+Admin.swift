@@ -104,7 +104,7 @@ extension Node: AdminSource {
         }
         change(
             PodLocation(namespace: pod.namespace, name: pod.name, path: netns), isAddition: true,
-            failOpen: pod.failOpen, reply)
+            failOpen: pod.failOpen, reroutedInterfaces: pod.reroutedInterfaces, reply)
     }
 
     package func remove(_ pod: PodRequest, _ reply: @escaping @Sendable (CommandReply) -> Void) {
@@ -112,12 +112,14 @@ extension Node: AdminSource {
     }
 
     private func change(
-        _ location: PodLocation, isAddition: Bool, failOpen: Bool? = nil,
+        _ location: PodLocation, isAddition: Bool, failOpen: Bool? = nil, reroutedInterfaces: String? = nil,
         _ reply: @escaping @Sendable (CommandReply) -> Void
     ) {
         let wake = shared.withLock { shared in
             shared.requests.append(
-                PodChange(location: location, isAddition: isAddition, failOpen: failOpen, reply: reply))
+                PodChange(
+                    location: location, isAddition: isAddition, failOpen: failOpen,
+                    reroutedInterfaces: reroutedInterfaces, reply: reply))
             return shared.wake
         }
         wake?()

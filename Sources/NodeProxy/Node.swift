@@ -57,6 +57,7 @@ package final class Node: Sendable {
         let location: PodLocation
         let isAddition: Bool
         let failOpen: Bool?
+        let reroutedInterfaces: String?
         let reply: (@Sendable (CommandReply) -> Void)?
     }
 

@@ -282,6 +282,7 @@ final class NodeRounds {
                 } else {
                     let capture = PodCapture(request.location, node: capture, now: now)
                     capture.asksFailOpen = request.failOpen ?? false
+                    capture.reroutedInterfaces = request.reroutedInterfaces ?? ""
                     pods[pod] = capture
                     transient.insert(pod)
                     decideFailOpen()

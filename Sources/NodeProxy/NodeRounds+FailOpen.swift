@@ -11,6 +11,7 @@ extension NodeRounds {
     func decideFailOpen() {
         let snapshot = node.shared.withLock { $0.snapshot }
         for (name, pod) in pods {
+            noteForwarding(pod, snapshot)
             let isEnrolled = pod.status.phase == .enrolled
             let basis = FailOpenBasis(
                 generation: snapshot.generation, isAsked: pod.asksFailOpen, mode: pod.mode, isEnrolled: isEnrolled)
@@ -42,6 +43,13 @@ extension NodeRounds {
             failOpenBasis[name] = nil
             failOpen[name] = nil
         }
+    }
+
+    /// Tells a pod that is not enrolled yet whether its source says that it forwards for others.
+    private func noteForwarding(_ pod: PodCapture, _ snapshot: MeshSnapshot) {
+        guard pod.reroutedInterfaces.isEmpty, !pod.isEnrolled else { return }
+        let workload = snapshot.workload(namespace: pod.location.namespace, name: pod.location.name)
+        pod.reroutedInterfaces = workload?.fields.reroutedInterfaces ?? ""
     }
 }
 

@@ -6,6 +6,8 @@ package struct PodRequest: Codable, Sendable, Hashable {
     package var netns: String?
     /// Whether the pod's connections are to go past the mesh while no ztund is there; nil leaves it as it is.
     package var failOpen: Bool?
+    /// The interfaces by which the pod forwards for others; nil where nobody says.
+    package var reroutedInterfaces: String?
 
     package init(namespace: String, name: String, netns: String? = nil, failOpen: Bool? = nil) {
         self.namespace = namespace

@@ -21,6 +21,8 @@ struct CNIConfiguration {
     let dataplaneMode: String?
     /// Whether the pod is to fail open, by its annotation `ztun.io/fail-open`.
     let failOpen: Bool
+    /// The interfaces by which the pod forwards for others, by its annotation `istio.io/reroute-virtual-interfaces`.
+    let reroutedInterfaces: String?
 
     /// - Throws: ``CNIFailure`` that names the key.
     init(_ bytes: [UInt8]) throws(CNIFailure) {
@@ -42,6 +44,9 @@ struct CNIConfiguration {
         excludedNamespaces = try Self.list("excludeNamespaces", keys) ?? Self.usualExemptions
         dataplaneMode = Self.mode(keys)
         failOpen = Self.annotation("ztun.io/fail-open", keys) == "true"
+        reroutedInterfaces =
+            Self.annotation("istio.io/reroute-virtual-interfaces", keys)
+            ?? Self.annotation("traffic.sidecar.istio.io/kubevirtInterfaces", keys)
     }
 
     /// Why a pod is not enrolled; nil when it is to be.

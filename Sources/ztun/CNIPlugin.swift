@@ -58,6 +58,7 @@ struct CNIPlugin {
         }
         var request = pod.request
         request.failOpen = configuration.failOpen ? true : nil
+        request.reroutedInterfaces = configuration.reroutedInterfaces
         let end = Self.now() + configuration.timeout * 1000
         var wasMoved = false
         var failure = CNIFailure(code: .tryAgainLater, message: "ztund was not asked")

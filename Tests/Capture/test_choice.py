@@ -86,6 +86,16 @@ def test_nft_for_a_pod_that_forwards_for_others(bare):
     assert connect(bare.world.client, bare.world.plain.ipv4)[0].get("server") == "plain"
 
 
+def test_nft_for_a_pod_whose_source_says_that_it_forwards(bare):
+    """The annotation istio.io/reroute-virtual-interfaces, as the state file has it: the interface itself comes later."""
+    client = next(entry for entry in bare.state.workloads if entry["name"] == "client")
+    client["rerouteVirtualInterfaces"] = "br0"
+    bare.state.write(bare.state_path)
+    status = start(bare)
+    assert status["capture"] == "nft"
+    assert "istio.io/reroute-virtual-interfaces: br0" in status["captureReason"]
+
+
 def test_bpf_that_was_asked_for_and_cannot_be_leaves_the_pod_out_with_the_reason(bare, tmp_path):
     bare.one = bare.start_ztund(
         bare.first, [bare.world.client], "--capture", "bpf", "--bpf-dir", tmp_path / "no-bpffs", ready=False)

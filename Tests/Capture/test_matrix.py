@@ -9,6 +9,7 @@ import support.connector
 from support.capture import Cgroup
 from support.netns import run
 from support.servers import HTTPServer
+from support.sniffer import Sniffer
 from support.waiting import wait_for
 from support.world import VIP, VIP6
 
@@ -268,3 +269,33 @@ def test_dials_meet_no_live_connection_of_the_client(mesh):
         for connection in held:
             connection.close()
     assert syn_challenges(server) == before
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_a_reset_for_a_closed_socket_reaches_ztund(mesh, family):
+    """Class: what the kernel answers in place of a program that is gone leaves the pod instead of ending ztund's side."""
+    client, address = mesh.world.client, getattr(mesh.world.server, family)
+    with Sniffer(mesh.first.netns, client.interface) as wire:
+        ports = json.loads(client.run(sys.executable, "-c", IMPATIENT, address).stdout)
+        # Each end of ztund's has gone, or waits only for its time to pass.
+        wait_for(lambda: not lasting(client, ports), "no connection of ztund's to the program is left")
+        leaked = [segment for segment in wire.segments if segment[1] == address and segment[2] in ports and segment[3] == 8080]
+    assert not leaked, "the kernel's answers left the pod"
+
+
+# The answer comes when nobody is there any more.
+IMPATIENT = """
+import json, socket, sys
+ports = []
+for _ in range(20):
+    with socket.create_connection((sys.argv[1], 8080), 5) as connection:
+        ports.append(connection.getsockname()[1])
+        connection.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")
+print(json.dumps(ports))
+"""
+
+
+def lasting(pod, ports):
+    """Sockets towards programs on these ports in states that end only with an answer."""
+    lines = pod.run("ss", "-Htan").stdout.splitlines()
+    return [line for line in lines if not line.startswith(("TIME-WAIT", "LISTEN")) and int(line.split()[4].rsplit(":", 1)[1]) in ports]

@@ -44,6 +44,9 @@ extension MeshCompiler {
         }
         if !isWaypoint { fields.waypoint = waypoint(of: pod) }
         fields.failsOpen = pod.metadata.annotations["ztun.io/fail-open"] == "true"
+        fields.reroutedInterfaces =
+            pod.metadata.annotations["istio.io/reroute-virtual-interfaces"]
+            ?? pod.metadata.annotations["traffic.sidecar.istio.io/kubevirtInterfaces"] ?? ""
         guard SpiffeID(Workload(fields).identity.description) != nil else {
             tell(
                 .error, .invalid, "Pod", pod.metadata,
