@@ -32,6 +32,8 @@ package final class FairShare: EventHandler {
     /// What a full account means for its connections here.
     private(set) var ladder = OverloadLadder()
     private var poll: Deadline?
+    /// Something that waits elsewhere fills the account too.
+    private var isWatching = false
     /// Seconds between two looks at a full account.
     private static let pollInterval = 0.02
 
@@ -69,10 +71,24 @@ package final class FairShare: EventHandler {
         memory.countPause()
         if paused.isEmpty { ladder.paused(now: loop.now) }
         paused.append(connection)
+        lookAgain()
+    }
+
+    private func lookAgain() {
         guard poll == nil else { return }
         let deadline = Deadline(owner: self, kind: 0)
         deadline.arm(loop.deadlines(seconds: Self.pollInterval), now: loop.now)
         poll = deadline
+    }
+
+    /// Puts bytes on the account that wait elsewhere than in tunnels and relays (or takes them off, below 0); while the
+    /// account is full the owner is asked to shed as the ladder says.
+    package func hold(_ count: Int) {
+        charge(count)
+        guard count > 0, !isWatching, ladder.stopsReading(memory.fill) else { return }
+        isWatching = true
+        if paused.isEmpty { ladder.paused(now: loop.now) }
+        lookAgain()
     }
 
     /// Puts what is held more (or less, below 0) on the account; a relief lets tunnels be read again.
@@ -83,6 +99,7 @@ package final class FairShare: EventHandler {
 
     private func resume() {
         poll = nil
+        isWatching = false
         let waiting = paused
         paused = []
         for connection in waiting { connection.resumeReading() }
@@ -93,12 +110,10 @@ package final class FairShare: EventHandler {
         let fill = memory.fill
         if ladder.isRelieved(fill) { return resume() }
         paused.removeAll { $0.phase == .closed }
-        guard !paused.isEmpty else { return }
+        guard !paused.isEmpty || isWatching else { return }
         let now = loop.now
         if ladder.look(fill, now: now) == .shed { owner?.shedHeaviest() }
-        let deadline = Deadline(owner: self, kind: 0)
-        deadline.arm(loop.deadlines(seconds: Self.pollInterval), now: now)
-        poll = deadline
+        lookAgain()
     }
 }
 

@@ -19,17 +19,21 @@ package final class TunnelBuffers {
     package let relay = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
     /// The handshakes of the worker's connections.
     let handshakes: HandshakeQueue
+    private let memory: MemoryAccount
     private var common: FairShare?
 
-    /// - Parameter handshakes: handshakes of strangers that may be under way at a time.
-    package init(handshakes: Int = Limits.standard.handshakes) {
+    /// - Parameters:
+    ///   - handshakes: handshakes of strangers that may be under way at a time.
+    ///   - memory: the account of connections that belong to nobody in particular.
+    package init(handshakes: Int = Limits.standard.handshakes, memory: MemoryAccount = .unlimited) {
+        self.memory = memory
         self.handshakes = HandshakeQueue(limit: handshakes)
     }
 
     /// The share of connections that belong to nobody in particular: one for all of the worker.
     package func commonShare(_ loop: EventLoop) -> FairShare {
         if let common { return common }
-        let share = FairShare(loop: loop, memory: .unlimited)
+        let share = FairShare(loop: loop, memory: memory)
         common = share
         return share
     }

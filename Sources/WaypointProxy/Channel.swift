@@ -24,12 +24,18 @@ protocol ChannelReceiver: AnyObject {
 class Channel: EventHandler {
     /// Bytes waiting to be sent below which more may be made.
     static let lowWater = 65_536
+    /// Bytes waiting that are on the memory account; less is not worth counting.
+    private static let counted = 16_384
 
     var receiver: (any ChannelReceiver)?
     var output = Backlog()
     /// Asks for one ``ChannelReceiver/channelDrained(_:)``.
     var wantsDrained = false
     fileprivate(set) var isEnding = false
+    /// What the memory that waits here is counted on; set before anything is sent.
+    var share: FairShare?
+    /// Bytes of it that are counted now.
+    private(set) var held = 0
 
     /// Bytes that wait to be sent.
     final var pending: Int { output.count }
@@ -39,6 +45,7 @@ class Channel: EventHandler {
     final func send(_ bytes: UnsafeRawPointer, _ count: Int) {
         output.append(bytes, count)
         outputChanged()
+        account()
     }
 
     /// Queues what the writer holds and empties it.
@@ -48,6 +55,7 @@ class Channel: EventHandler {
         }
         writer.clear()
         outputChanged()
+        account()
     }
 
     /// Sends no more after what is queued.
@@ -70,8 +78,22 @@ class Channel: EventHandler {
     /// nothing more.
     func cut() { abort() }
 
+    /// Puts on the account what waits more, or takes off what waits less.
+    private func account() {
+        let now = output.heldBytes > Self.counted ? output.heldBytes : 0
+        guard now != held, let share else { return }
+        let change = now - held
+        held = now
+        share.hold(change)
+    }
+
+    deinit {
+        if held > 0 { share?.hold(-held) }
+    }
+
     /// Called by subclasses when output has left.
     final func outputLeft() {
+        account()
         guard wantsDrained, output.count <= Self.lowWater else { return }
         wantsDrained = false
         receiver?.channelDrained(self)
@@ -80,6 +102,7 @@ class Channel: EventHandler {
     /// Called by subclasses as their last act.
     final func finish(_ failure: TunnelFailure?) {
         output.removeAll()
+        account()
         let receiver = self.receiver
         self.receiver = nil
         receiver?.channelClosed(self, failure)
@@ -88,6 +111,7 @@ class Channel: EventHandler {
     /// Forgets the receiver without a call.
     final func detach() {
         output.removeAll()
+        account()
         receiver = nil
     }
 }

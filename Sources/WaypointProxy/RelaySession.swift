@@ -152,6 +152,9 @@ final class RelaySession: ChannelReceiver {
         finish(failure)
     }
 
+    /// Bytes that wait for the client or for the endpoint.
+    var heldBytes: Int { client.held + (upstream?.held ?? 0) }
+
     /// Cuts both sides.
     func abort(_ failure: TunnelFailure) {
         finish(failure)

@@ -2,6 +2,7 @@ package import AdminServer
 internal import ControlPlane
 internal import EventLoop
 internal import Glibc
+internal import HBONE
 package import MeshModel
 package import StatusModel
 internal import Telemetry
@@ -37,6 +38,9 @@ extension Waypoint: AdminSource {
         report.certificates = shared.certificates
         report.revocation = revocations?.status
         report.notes = shared.notes
+        report.memory = MemoryStatus(
+            held: UInt64(max(0, memory.held)), budget: UInt64(memory.budget), podBudget: UInt64(memory.budget),
+            pauses: memory.pauses, refused: memory.refusals, shed: memory.shed)
         return report
     }
 

@@ -1,6 +1,7 @@
 internal import AdminServer
 package import ControlPlane
 internal import EventLoop
+internal import HBONE
 internal import MeshModel
 internal import StatusModel
 internal import TLS
@@ -17,6 +18,8 @@ package final class Waypoint: Sendable {
     let shared: Lock<Shared>
     private let ended: Lock<Bool>
 
+    /// What waits for slow readers, on all workers.
+    let memory: MemoryAccount
     /// What the control thread writes and the admin thread reads.
     struct Shared: Sendable {
         var snapshot = MeshSnapshot.empty
@@ -43,6 +46,7 @@ package final class Waypoint: Sendable {
         settings.address = configuration.address
         settings.apply(configuration.dataPath)
         self.settings = settings
+        memory = MemoryAccount(budget: settings.memoryBudget)
         log = try configuration.program.makeLog()
         let count =
             switch configuration.program.workers {
@@ -85,9 +89,9 @@ package final class Waypoint: Sendable {
         let number = socket.number
         for (index, mailbox) in mailboxes.enumerated() {
             threads.append(
-                try LoopThread(name: "ztun-worker-\(index)") { [settings, log] in
+                try LoopThread(name: "ztun-worker-\(index)") { [settings, memory, log] in
                     do throws(SystemError) {
-                        try WaypointWorker(settings, socket: number, mailbox: mailbox, log: log).run()
+                        try WaypointWorker(settings, socket: number, mailbox: mailbox, memory: memory, log: log).run()
                     } catch {
                         log.write(
                             .error, .waypoint, "worker \(index) could not start: \(error)", now: Kernel.realtimeNow())

@@ -14,6 +14,8 @@ package struct WaypointSettings: Sendable {
     package var http2 = HTTP2Limits()
     /// Seconds until a tunnel without streams is closed.
     package var poolReleaseSeconds = 300.0
+    /// Bytes that the process may hold for slow readers.
+    package var memoryBudget = Limits.standard.processMemoryBytes
 
     package init(namespace: String, name: String) {
         self.namespace = namespace
@@ -27,5 +29,6 @@ package struct WaypointSettings: Sendable {
         http2.connectionWindow = options.connectionWindow
         http2.frameSize = options.frameSize
         poolReleaseSeconds = Double(options.poolReleaseSeconds)
+        memoryBudget = options.memoryBudget
     }
 }

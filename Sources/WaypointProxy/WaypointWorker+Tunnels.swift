@@ -64,7 +64,10 @@ extension WaypointWorker: TunnelOwner {
         do throws(RoutingCore.Refusal) {
             let destination = try L7Destination.decide(
                 authority: head.first(":authority") ?? [], waypoint: waypoint, peer: peer, in: snapshot)
-            serve(destination, source, TunnelChannel(accepting: stream, loop: loop))
+            if let lack = lackOfMemory() { return refuse(503, .overLimit, lack) }
+            let channel = TunnelChannel(accepting: stream, loop: loop)
+            channel.share = share
+            serve(destination, source, channel)
         } catch {
             refuse(Self.status(of: error.reason), error.reason, error.detail)
         }

@@ -16,7 +16,9 @@ final class WaypointWorker {
     let upstreams = UpstreamPool()
     private(set) var routes = HTTPRouteTable.empty
     var random: RandomDraws
-    let buffers = TunnelBuffers()
+    let buffers: TunnelBuffers
+    /// What all of its connections take of the loop and of the memory.
+    let share: FairShare
     let settings: WaypointSettings
     var snapshot = MeshSnapshot.empty
     /// The workload that this waypoint is; nil while the state does not know it.
@@ -42,17 +44,22 @@ final class WaypointWorker {
     private var listener: ConnectionListener?
     private var receiver: MailboxReceiver<WaypointMessage>?
 
-    /// - Parameter socket: the listening socket, shared by all workers and closed by the program.
+    /// - Parameters:
+    ///   - socket: the listening socket, shared by all workers and closed by the program.
+    ///   - memory: the account of the process.
     init(
-        _ settings: WaypointSettings, socket: Int32, mailbox: Mailbox<WaypointMessage>, log: Log
+        _ settings: WaypointSettings, socket: Int32, mailbox: Mailbox<WaypointMessage>, memory: MemoryAccount, log: Log
     ) throws(SystemError) {
         self.settings = settings
         self.socket = socket
         self.log = log
         loop = try EventLoop()
+        buffers = TunnelBuffers(memory: memory)
+        share = buffers.commonShare(loop)
         var generator = SystemRandomNumberGenerator()
         random = RandomDraws(seed: generator.next())
         receiver = try MailboxReceiver(mailbox, on: loop) { [unowned self] in take($0) }
+        share.owner = self
     }
 
     /// Accepts from the first identity on.
@@ -151,7 +158,9 @@ final class WaypointWorker {
     /// A channel to an endpoint, not started.
     func channel(to upstream: L7Upstream) throws(TunnelFailure) -> Channel {
         guard upstream.isTunnelled else {
-            return try SocketChannel(to: upstream.address, loop: loop, buffers: buffers)
+            let channel = try SocketChannel(to: upstream.address, loop: loop, buffers: buffers)
+            channel.share = share
+            return channel
         }
         guard let identity else {
             throw TunnelFailure(
@@ -162,7 +171,9 @@ final class WaypointWorker {
         let key = TunnelKey(
             source: identity.identity, expected: upstream.expected, sourceAddress: own ?? (isIPv4 ? .anyV4 : .anyV6),
             destination: SocketAddress(upstream.address.ip, ProxyPorts.hbone))
-        return TunnelChannel(to: upstream, key: key, pool: pool, loop: loop)
+        let channel = TunnelChannel(to: upstream, key: key, pool: pool, loop: loop)
+        channel.share = share
+        return channel
     }
 
     /// A new upstream connection, not started.

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from support.h2raw import PREFACE, RawClient, data, settings
+from support.hbone import client_context
 from support.injection import Injection
 from support.standing import Standing
 from support.waiting import wait_for
@@ -136,3 +138,42 @@ def test_row_65_slow_heads(unharmed, waypoint):
         wait_for(all_are_answered, "all are answered", 150, 1)
     assert time.monotonic() - begun > 50, "not before their time"
     assert all(answer.startswith(b"HTTP/1.1 408") for answer in answers.values()), set(answers.values())
+
+
+def test_row_73_slow_readers_at_the_waypoint(mesh, monkeypatch):
+    """A hundred requests whose answers nobody takes, in 4 MiB: new ones are refused with a reason, the heaviest are cut, and
+    when they are gone all is as before."""
+    monkeypatch.setenv("MEMORY_BUDGET", str(4 << 20))
+    daemon = mesh.start_waypoint(mesh.world.waypoint, ROUTES)
+    try:
+        wait_for(lambda: call(mesh), "the waypoint serves", 30, 0.2)
+        standing = Standing(daemon)
+        chain, key = mesh.leaf("client", mesh.world.client.identity)
+        raw = mesh.world.outsider.connect(mesh.world.waypoint.ipv4, 15008)
+        fields = [(":method", "CONNECT"), (":authority", f"{WAYPOINT_VIP}:80")]
+        # No more than what a stream may send while windows are small.
+        body = b"z" * 60_000
+        request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        statuses, resets = [], 0
+        with RawClient(raw, client_context(mesh.authority, chain, key), preface=PREFACE + settings((4, 0)), seconds=30) as client:
+            for number in range(100):
+                stream = 2 * number + 1
+                client.send(client.headers(stream, fields))
+                statuses.append(client.status(stream))
+                if statuses[-1] == 200:
+                    for start in range(0, len(request), 16_000):
+                        client.send(data(stream, request[start : start + 16_000]))
+                if number % 5 == 4:
+                    assert client.round_trip()
+            wait_for(lambda: daemon.status()["memory"]["shed"] > 0, "the heaviest are cut", 30)
+            assert client.round_trip(), "the tunnel itself lives"
+            resets = sum(len(client.resets(2 * number + 1)) for number in range(100))
+            memory = daemon.status()["memory"]
+            assert memory["held"] <= memory["budget"] * 5 // 4 and memory["budget"] == 4 << 20, memory
+        assert resets > 0 and 503 in statuses and memory["refused"] > 0, (resets, statuses, memory)
+        assert daemon.lines('reason="over_limit"') or daemon.lines("over_limit")
+        wait_for(lambda: daemon.status()["memory"]["held"] == 0, "nothing is held any more", 30)
+        wait_for(lambda: call(mesh), "it serves again", 20, 0.2)
+        standing.back()
+    finally:
+        daemon.stop()
