@@ -8,8 +8,10 @@ extension AdminLoop {
     private static let dumpedConnections = 10_000
 
     func list(_ query: ListQuery, _ reply: @escaping @Sendable (AdminResponse) -> Void) {
+        let report = source.report()
         let listing = Listing(
-            query: query, program: source.report().program, snapshot: source.meshSnapshot, now: Kernel.realtimeNow())
+            query: query, program: report.program, generation: report.generation, snapshot: source.meshSnapshot,
+            now: Kernel.realtimeNow())
         guard let question = query.question else {
             return compose(reply) { .json(200, listing.bytes()) }
         }

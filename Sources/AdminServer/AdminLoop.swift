@@ -54,6 +54,12 @@ final class AdminLoop: EventHandler {
             if round.take(answer, of: worker, round: number, at: at) { endRound() }
         case .inspected(let identifier, let worker, let answer): inspections[identifier]?.take(answer, of: worker)
         case .replied(let connection, let serial, let response): reply(response, connection, serial)
+        case .listen(let number):
+            do throws(SystemError) {
+                try listen(Descriptor(owning: number), surface: .control)
+            } catch {
+                log.write(.warn, .admin, "no socket of its own: \(error)", now: Kernel.realtimeNow())
+            }
         case .leave(let numbers):
             for listener in listeners where numbers.contains(listener.number) { listener.close() }
             listeners.removeAll { numbers.contains($0.number) }

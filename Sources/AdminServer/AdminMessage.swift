@@ -5,6 +5,8 @@ enum AdminMessage: Sendable {
     /// A worker's answer to an ``Inspection``.
     case inspected(UInt64, worker: Int, WorkerAnswer)
     case replied(connection: UInt64, serial: UInt64, AdminResponse)
+    /// Take questions at this listening Unix socket too; the descriptor is the loop's.
+    case listen(Int32)
     /// Close these listeners: another process has them.
     case leave([Int32])
     case stop

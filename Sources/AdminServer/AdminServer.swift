@@ -13,6 +13,8 @@ package final class AdminServer: Sendable {
     private let socket: ControlSocket?
     /// Whether the control socket is ours to take away.
     private let ownsSocket: Lock<Bool>
+    /// The path of the socket that questions are taken at after another process has the usual one.
+    private let aside = Lock<String?>(nil)
     /// Its listeners, which another process may be given: all of them until ``leave(_:)``.
     package let openListeners: [OpenListener]
     /// Where it listens, with the ports the kernel chose for those asked for as 0.
@@ -109,6 +111,19 @@ package final class AdminServer: Sendable {
         mailbox.post(.stop)
         thread.join()
         if ownsSocket.withLock({ $0 }) { socket?.remove() }
+        if let path = aside.withLock({ $0 }) { unlink(path) }
+    }
+
+    /// Takes questions at another path, for a program whose control socket another process has now. Where that fails, nobody can
+    /// ask it any more: it goes on all the same.
+    package func listenAside(_ path: String) -> Bool {
+        guard path.utf8.count < 108 else { return false }
+        unlink(path)
+        let listener = Kernel.unixListen(path, backlog: 16, mode: 0o600)
+        guard listener >= 0 else { return false }
+        aside.withLock { $0 = path }
+        mailbox.post(.listen(listener))
+        return true
     }
 
     /// The control socket that was inherited is ours from now on.

@@ -9,6 +9,8 @@ internal import Telemetry
 struct Listing: Sendable {
     let query: ListQuery
     let program: String
+    /// Its place among those that replaced one another; nil for programs that are not replaced in this way.
+    var generation: Int?
     let snapshot: MeshSnapshot
     /// What the workers said; empty when they were not asked.
     var answers: [WorkerAnswer] = []
@@ -38,6 +40,7 @@ struct Listing: Sendable {
             .init("program", .string(program)), .init("total", .number(Int64(total))),
             .init("matching", .number(Int64(matching))),
         ]
+        if let generation { members.append(.init("generation", .number(Int64(generation)))) }
         if silentWorkers > 0 { members.append(.init("silentWorkers", .number(Int64(silentWorkers)))) }
         members.append(.init(query.kind.rawValue, .array(rows)))
         return .object(members)

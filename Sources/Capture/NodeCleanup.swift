@@ -39,11 +39,25 @@ package struct NodeCleanup {
         for path in namespaces { clean(path) }
         if let bpfDirectory { removeFolder(bpfDirectory) }
         if let runDirectory {
-            for name in ["ztund.sock", "ztund-handover.sock", "ztund.sock.lock"] {
+            for name in ["ztund.sock", "ztund-handover.sock", "ztund.sock.lock"] + Self.olderSockets(runDirectory) {
                 removeFile("\(runDirectory)/\(name)")
             }
         }
         return report
+    }
+
+    /// Sockets that replaced ztunds of the run directory had of their own.
+    private static func olderSockets(_ runDirectory: String) -> [String] {
+        guard let folder = opendir(runDirectory) else { return [] }
+        defer { closedir(folder) }
+        var names: [String] = []
+        while let entry = readdir(folder) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name.hasPrefix("ztund."), name.hasSuffix(".sock"), name != "ztund.sock" { names.append(name) }
+        }
+        return names.sorted()
     }
 
     /// The process that holds a run directory's lock; nil when none does.

@@ -167,6 +167,7 @@ final class HandoverServer: Sendable {
         }
         control.handOver()
         admin.leave(indices.filter { listeners.indices.contains($0) }.map { listeners[$0] })
+        listenAside()
         state.withLock { state in
             state.listener = nil
             state.successor = channel
@@ -175,6 +176,15 @@ final class HandoverServer: Sendable {
             state.reports = [:]
         }
         node.replaced()
+    }
+
+    /// What stays here can still be asked for, at a socket of our own.
+    private func listenAside() {
+        let path = "\(node.configuration.program.runDirectory)/ztund.\(node.generation)-\(getpid()).sock"
+        guard !admin.listenAside(path) else { return }
+        node.log.write(
+            .warn, .admin, "\(path) cannot be opened: `ztun connections` will not show what stays here",
+            now: Kernel.realtimeNow())
     }
 
     // MARK: - Before and after us

@@ -52,7 +52,7 @@ struct ConnectionsCommand: ParsableCommand {
             [
                 "pod": pod ?? "", "direction": direction?.rawValue ?? "", "identity": identity ?? "",
                 "address": address ?? "",
-            ], Row.self
+            ], Row.self, withOlder: true
         ) { rows in
             var table = Table(
                 "WORKLOAD", "DIRECTION", "LOCAL", "REMOTE", "REMOTE TARGET", "PROTOCOL", "IDENTITY", "AGE", "SENT",

@@ -53,7 +53,7 @@ struct DenialsCommand: ParsableCommand {
             [
                 "reason": reason?.rawValue ?? "", "since": since.map(String.init) ?? "", "pod": pod ?? "",
                 "direction": direction?.rawValue ?? "", "identity": identity ?? "", "address": address ?? "",
-            ], usual: 50, Row.self
+            ], usual: 50, Row.self, withOlder: true
         ) { rows in
             var table = Table("TIME", "REASON", "DIRECTION", "POD", "FROM", "TO", "PEER", "POLICY", "DETAIL")
             for row in rows {

@@ -23,9 +23,14 @@ struct Exchange {
     private var answer: [UInt8] = []
     private(set) var outcome: Outcome?
 
-    init(_ program: ProgramName, directory: String, method: String, target: String, body: [UInt8] = []) {
+    /// - Parameter socket: the name of the socket; nil for the program's usual one.
+    init(
+        _ program: ProgramName, directory: String, method: String, target: String, body: [UInt8] = [],
+        socket name: String? = nil
+    ) {
         self.program = program
-        path = directory.hasSuffix("/") ? directory + program.socket : "\(directory)/\(program.socket)"
+        let name = name ?? program.socket
+        path = directory.hasSuffix("/") ? directory + name : "\(directory)/\(name)"
         request = Array(
             "\(method) \(target) HTTP/1.1\r\nHost: \(program.rawValue)\r\nConnection: close\r\n".utf8)
         if !body.isEmpty { request += Array("Content-Type: application/json\r\n".utf8) }

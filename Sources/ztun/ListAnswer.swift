@@ -31,6 +31,8 @@ struct ListAnswer<Row: Decodable>: Decodable {
     let total: Int
     let matching: Int
     let silentWorkers: Int
+    /// Of a ztund: its place among those that replaced one another.
+    let generation: Int?
     let rows: [Row]
 
     init(from decoder: any Decoder) throws {
@@ -39,7 +41,8 @@ struct ListAnswer<Row: Decodable>: Decodable {
         total = try container.decode(Int.self, forKey: Key(stringValue: "total"))
         matching = try container.decode(Int.self, forKey: Key(stringValue: "matching"))
         silentWorkers = try container.decodeIfPresent(Int.self, forKey: Key(stringValue: "silentWorkers")) ?? 0
-        let fixed: Set<String> = ["program", "total", "matching", "silentWorkers"]
+        generation = try container.decodeIfPresent(Int.self, forKey: Key(stringValue: "generation"))
+        let fixed: Set<String> = ["program", "total", "matching", "silentWorkers", "generation"]
         // The one list in the answer is named after what was asked for.
         let key = container.allKeys.first { key in
             !fixed.contains(key.stringValue) && (try? container.decode([Row].self, forKey: key)) != nil
@@ -58,19 +61,21 @@ extension ListOptions {
     ///   - kind: the path, `connections` for instance.
     ///   - filters: names and values of the query; empty values are left out.
     ///   - usual: how many rows there are without `--limit`.
+    ///   - withOlder: whether ztunds that were replaced have something to say.
     ///   - table: the rows as a table.
     func show<Row: Decodable>(
         _ kind: String, _ filters: KeyValuePairs<String, String>, usual: Int = 1000, _ rowType: Row.Type,
-        table: ([Row]) -> Table
+        withOlder: Bool = false, table: ([Row]) -> Table
     ) throws {
         var items = ["limit=\(limit ?? usual)"]
         for (name, value) in filters where !value.isEmpty { items.append("\(name)=\(URLText.encoded(value))") }
         let programs = try Programs.found(options)
+        let older = withOlder ? Programs.olderSockets(options) : []
         var failures: [Failure] = []
         var answered = 0
         var hasProblem = false
         for exchange in Programs.ask(
-            programs, options, method: "GET", target: "/\(kind)?\(items.joined(separator: "&"))")
+            programs, options, method: "GET", target: "/\(kind)?\(items.joined(separator: "&"))", older: older)
         {
             do throws(Failure) {
                 let body = try exchange.documentBody()
@@ -85,7 +90,9 @@ extension ListOptions {
                     let document = try? JSONDecoder().decode(Document.self, from: Data(body))
                     print("---\n\(document?.yaml ?? "{}\n")", terminator: "")
                 case .table:
-                    if programs.count > 1 { print("\(answer.program):") }
+                    if programs.count + older.count > 1 {
+                        print(answer.generation.map { "\(answer.program), generation \($0):" } ?? "\(answer.program):")
+                    }
                     print(table(answer.rows).text, terminator: "")
                 }
                 tell(answer, kind)

@@ -20,15 +20,42 @@ enum Programs {
                 + "with --run-dir")
     }
 
+    /// The sockets of ztunds that were replaced and still carry what was open then.
+    static func olderSockets(_ options: Options) -> [String] {
+        guard options.program != .waypoint, let folder = opendir(options.runDir) else { return [] }
+        defer { closedir(folder) }
+        var names: [String] = []
+        while let entry = readdir(folder) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name.hasPrefix("ztund."), name.hasSuffix(".sock"), name != ProgramName.ztund.socket {
+                names.append(name)
+            }
+        }
+        return names.sorted()
+    }
+
     /// Asks all of them the same at the same time.
+    ///
+    /// - Parameter older: sockets of replaced ztunds to ask as well; one that has ended meanwhile is left out.
     static func ask(
         _ programs: [ProgramName], _ options: Options, method: String, target: String, body: [UInt8] = [],
-        patience: Int = Exchange.patience
+        patience: Int = Exchange.patience, older: [String] = []
     ) -> [Exchange] {
         var exchanges = programs.map {
             Exchange($0, directory: options.runDir, method: method, target: target, body: body)
         }
+        for socket in older {
+            exchanges.append(
+                Exchange(
+                    .ztund, directory: options.runDir, method: method, target: target, body: body, socket: socket))
+        }
         Exchange.run(&exchanges, patience: patience)
-        return exchanges
+        return exchanges.enumerated().filter { place, exchange in
+            guard place >= programs.count, case .failed(let failure) = exchange.outcome else { return true }
+            return failure.code != .notRunning
+        }
+        .map(\.element)
     }
 }
