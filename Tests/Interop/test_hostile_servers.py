@@ -169,7 +169,8 @@ STALLS = {
 }
 
 
-@pytest.mark.parametrize("stall", STALLS)
+@pytest.mark.parametrize(
+    "stall", [pytest.param(name, marks=pytest.mark.slow if name.startswith("half") else ()) for name in STALLS])
 def test_row_23_a_server_that_stalls(mesh, server, stall):
     """The caller is let go in time, with a reason in the log, and the next is served as soon as the server is well."""
     server.greeting, server.script = STALLS[stall]

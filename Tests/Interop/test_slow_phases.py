@@ -76,7 +76,7 @@ class Slow:
             self.connection.close()
 
 
-@pytest.mark.parametrize("name", ["node", "waypoint"])
+@pytest.mark.parametrize("name", ["node", pytest.param("waypoint", marks=pytest.mark.slow)])
 def test_row_40_slow_in_every_phase(hostile, name):
     target = hostile.targets[name]
     daemon = hostile.daemon(target)
