@@ -99,7 +99,7 @@ import Testing
         ),
         (
             "capture: ebpf\n",
-            "ztun.yaml: capture: expected one of auto, bpf, nft, external, found the text 'ebpf' at line 1, column 10; did you mean 'bpf'?"
+            "ztun.yaml: capture: expected one of auto, bpf, bpf-rewrite, bpf-route, nft, external, found the text 'ebpf' at line 1, column 10; did you mean 'bpf'?"
         ),
         (
             "pods: [a]\n",

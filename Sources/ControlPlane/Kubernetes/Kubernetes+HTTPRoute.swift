@@ -95,6 +95,13 @@ extension Kubernetes.HTTPRoute.Rule {
             switch try path.text("type") {
             case "Exact": match.path = .exact(text)
             case "", "PathPrefix": match.path = .prefix(text.hasSuffix("/") ? String(text.dropLast()) : text)
+            case "RegularExpression":
+                switch SimplePattern.read(text) {
+                case .exact(let text): match.path = .exact(text)
+                case .prefix(let text): match.path = text.isEmpty || text == "/" ? .prefix("") : .beginning(text)
+                case .suffix(let text): match.path = .ending(text)
+                case .presence, nil: faults.append("path")
+                }
             default: faults.append("path")
             }
         }
@@ -103,12 +110,18 @@ extension Kubernetes.HTTPRoute.Rule {
         for item in try mapping.items("headers") {
             let header = try item.mapping()
             let type = try header.text("type")
-            guard type.isEmpty || type == "Exact" else {
+            let text = try header.text("value")
+            var condition: StringMatch?
+            switch type {
+            case "", "Exact": condition = .exact(text)
+            case "RegularExpression": condition = SimplePattern.read(text)
+            default: break
+            }
+            guard let condition else {
                 faults.append("headers")
                 continue
             }
-            match.headers.append(
-                .init(name: try header.requiredText("name").lowercased(), value: .exact(try header.text("value"))))
+            match.headers.append(.init(name: try header.requiredText("name").lowercased(), value: condition))
         }
         if mapping["queryParams"] != nil { faults.append("queryParams") }
         return match

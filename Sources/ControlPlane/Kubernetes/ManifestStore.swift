@@ -54,6 +54,8 @@ struct ManifestStore: Sendable {
         for path in fresh where known?.files[path] != nil { read(path) }
         fresh = []
         let isFirst = inForce.isEmpty
+        // What could not be read then, and not since.
+        let neverRead = Set(unreadable.map(\.reference))
         var next: [ObjectReference: KubernetesObject] = [:]
         var diagnostics: [ManifestDiagnostic] = []
         for path in files.keys.sorted() {
@@ -76,7 +78,7 @@ struct ManifestStore: Sendable {
             for refused in file.refused where next[refused.reference] == nil {
                 if let old = inForce[refused.reference] {
                     next[refused.reference] = old
-                } else if isFirst {
+                } else if isFirst || neverRead.contains(refused.reference) {
                     unreadable.append(refused)
                 }
             }
