@@ -11,7 +11,10 @@ package final class EventLoop {
     private static let capacity: Int32 = 256
     private var marked: [Unmanaged<EventHandler>] = []
     private var flushing: [Unmanaged<EventHandler>] = []
+    private var late: [Unmanaged<EventHandler>] = []
     private var removed: [Unmanaged<EventHandler>] = []
+    /// Who shares the turns.
+    package var contention = Contention()
     private var queues: [DeadlineQueue] = []
     /// The same queues, for the looks of every turn: no retain.
     private var queueReferences: [Unmanaged<DeadlineQueue>] = []
@@ -35,6 +38,7 @@ package final class EventLoop {
     deinit {
         for handler in removed { handler.release() }
         for handler in marked { handler.release() }
+        for handler in late { handler.release() }
         events.deallocate()
     }
 
@@ -74,10 +78,16 @@ package final class EventLoop {
     }
 
     /// Asks for one ``EventHandler/flush()`` after this batch; marking twice is marking once.
-    package func mark(_ handler: EventHandler) {
+    ///
+    /// - Parameter late: flushed behind all others: for who has much to move, so that who has little does not wait for it.
+    package func mark(_ handler: EventHandler, late isLate: Bool = false) {
         guard !handler.isMarked else { return }
         handler.isMarked = true
-        marked.append(Unmanaged.passRetained(handler))
+        if isLate {
+            late.append(Unmanaged.passRetained(handler))
+        } else {
+            marked.append(Unmanaged.passRetained(handler))
+        }
     }
 
     /// The queue of deadlines of this length (seconds), made at its first use. For a handful of constant lengths.
@@ -134,7 +144,7 @@ package final class EventLoop {
     }
 
     private func timeout() -> Int32 {
-        if !marked.isEmpty { return 0 }
+        if !marked.isEmpty || !late.isEmpty { return 0 }
         var due = UInt64.max
         for queue in queueReferences {
             let next = queue._withUnsafeGuaranteedRef { $0.nextDue }
@@ -147,17 +157,27 @@ package final class EventLoop {
 
     /// A flush may mark others (a relay's end marks its tunnel); a second pass takes those, the rest waits a turn.
     private func flushMarked() {
-        for _ in 0..<2 where !marked.isEmpty {
-            swap(&marked, &flushing)
-            for reference in flushing {
-                reference._withUnsafeGuaranteedRef { handler in
-                    handler.isMarked = false
-                    handler.flush()
-                }
-                reference.release()
+        for _ in 0..<2 {
+            if !marked.isEmpty {
+                swap(&marked, &flushing)
+                flushBatch()
             }
-            flushing.removeAll(keepingCapacity: true)
+            if !late.isEmpty {
+                swap(&late, &flushing)
+                flushBatch()
+            }
         }
+    }
+
+    private func flushBatch() {
+        for reference in flushing {
+            reference._withUnsafeGuaranteedRef { handler in
+                handler.isMarked = false
+                handler.flush()
+            }
+            reference.release()
+        }
+        flushing.removeAll(keepingCapacity: true)
     }
 
     private func buryRemoved() {

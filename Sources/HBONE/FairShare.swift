@@ -16,13 +16,19 @@ package final class FairShare: EventHandler {
 
     /// Bytes that a pod may move in a turn, both directions together.
     package static let quantum = 524_288
+    /// The same while another pod of the worker has work too: a pod with little to say waits that long for each busy one.
+    package static let sharedQuantum = 131_072
     /// What a batch costs besides its bytes: system calls and framing take as long as moving so many.
     static let batchCost = 4096
 
     private var credit = quantum
     private var turn: UInt64 = 0
-    /// Connections that wait for the next turn.
-    var deferredCount = 0
+    /// Connections that wait for the pod's next quantum, in the order in which they came; what stands before `waitingHead` has
+    /// had its turn.
+    private var waiting: [TunnelConnection] = []
+    private var waitingHead = 0
+    /// Whether somebody waits: who comes now goes behind.
+    var hasWaiting: Bool { waitingHead < waiting.count }
 
     // Handshakes, looked after by the worker's HandshakeQueue.
     var waitingHandshakes = HandshakeLine()
@@ -47,7 +53,11 @@ package final class FairShare: EventHandler {
         let now = loopReference._withUnsafeGuaranteedRef { $0.turns }
         if turn != now {
             turn = now
-            credit = min(Self.quantum, credit &+ Self.quantum)
+            let isShared = loopReference._withUnsafeGuaranteedRef { loop in
+                loop.contention.note(ObjectIdentifier(self), now: loop.now)
+            }
+            let quantum = isShared ? Self.sharedQuantum : Self.quantum
+            credit = min(quantum, credit &+ quantum)
         }
         return credit > 0
     }
@@ -62,6 +72,35 @@ package final class FairShare: EventHandler {
         poll = nil
         paused = []
         waitingHandshakes = HandshakeLine()
+        waiting = []
+        waitingHead = 0
+    }
+
+    // MARK: - Turns
+
+    /// Lets the connection wait for a quantum.
+    func enqueue(_ connection: TunnelConnection) {
+        waiting.append(connection)
+        loop.mark(self, late: true)
+    }
+
+    package override func flush() {
+        while hasWaiting, mayMove {
+            let connection = waiting[waitingHead]
+            waitingHead += 1
+            // Not by one each: moving the rest up costs less when half of it is gone.
+            if waitingHead >= 64, waitingHead * 2 >= waiting.count {
+                waiting.removeFirst(waitingHead)
+                waitingHead = 0
+            }
+            connection.takeTurn()
+        }
+        if hasWaiting {
+            loop.mark(self, late: true)
+        } else {
+            waiting.removeAll(keepingCapacity: true)
+            waitingHead = 0
+        }
     }
 
     // MARK: - Memory

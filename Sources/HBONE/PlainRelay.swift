@@ -230,7 +230,7 @@ package final class PlainRelay {
         var batches = 0
         while source.isReadable, !source.sourceEnded {
             guard share.mayMove else {
-                loop.mark(source)
+                loop.mark(source, late: true)
                 return true
             }
             let count = Kernel.read(source.fd, buffers.relay, TunnelBuffers.size)
@@ -258,7 +258,7 @@ package final class PlainRelay {
             }
             batches += 1
             if batches == Self.batchesPerTurn {
-                loop.mark(source)
+                loop.mark(source, late: true)
                 return true
             }
         }

@@ -39,7 +39,7 @@ extension TunnelConnection {
                 if count == -Int(EAGAIN) { return }
                 return ended(count)
             }
-            share.spend(count)
+            spend(count)
             take(count, buffers)
             if phase == .closed { return }
             if count < TunnelBuffers.size, !readsToTheEnd {
@@ -168,7 +168,7 @@ extension TunnelConnection {
             guard share.mayMove else { return waitForTurn() }
             let count = http2.produce(into: buffers.plainOut, capacity: TunnelBuffers.size)
             if count == 0 { break }
-            share.spend(count)
+            spend(count)
             guard tls.write(buffers.plainOut, count: count) else {
                 return fail(TunnelFailure(.tlsFailed, tls.failure?.description ?? "TLS write"))
             }

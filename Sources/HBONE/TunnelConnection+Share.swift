@@ -11,25 +11,29 @@ extension TunnelConnection {
 
     // MARK: - Turns
 
+    /// Takes a batch off the pod's share of the turn.
+    func spend(_ count: Int) {
+        moved &+= count
+        share.spend(count)
+    }
+
     /// Leaves the input to the next turn.
     func deferInput() {
         hasMoreInput = true
         waitForTurn()
     }
 
-    /// Asks for the next turn, behind those that wait already.
+    /// Asks for the next turn, behind those of the pod that wait already.
     func waitForTurn() {
-        if !isDeferred {
-            isDeferred = true
-            share.deferredCount += 1
-        }
-        mark()
+        guard !isDeferred else { return }
+        isDeferred = true
+        share.enqueue(self)
     }
 
-    func endDeferral() {
-        guard isDeferred else { return }
+    /// The turn has come.
+    func takeTurn() {
         isDeferred = false
-        share.deferredCount -= 1
+        work()
     }
 
     // MARK: - Memory

@@ -44,6 +44,11 @@ package final class TunnelConnection: EventHandler {
     package internal(set) var streamCount = 0
     var touched: [Unmanaged<TunnelStream>] = []
     var hasMoreInput = false
+    /// Bytes moved since the last flush ended.
+    var moved = 0
+    /// It moved much when it was last flushed: it is flushed behind all others now.
+    private var isBulky = false
+    private static let bulk = 32_768
     /// It waits for the next turn, since its pod has had its share of this one.
     var isDeferred = false
     var awaitsHandshakeTurn = false
@@ -146,17 +151,28 @@ package final class TunnelConnection: EventHandler {
         if readiness.contains(.writable), !backlog.isEmpty { writeBacklog() }
         guard !readiness.isDisjoint(with: [.readable, .peerClosed, .hungUp, .failed]), phase != .closed else { return }
         // Who came earlier and had to wait goes first.
-        if share.deferredCount > 0 { deferInput() } else { readInput() }
+        if share.hasWaiting { return deferInput() }
+        // Who has much to move does so when the others have been served.
+        guard isBulky else { return readInput() }
+        hasMoreInput = true
+        mark()
     }
 
     package override func flush() {
-        endDeferral()
+        // Its turn comes.
+        if !isDeferred { work() }
+    }
+
+    /// Reads what is left and writes what waits.
+    func work() {
         if hasMoreInput, phase != .closed { readInput() }
         switch phase {
         case .handshaking where role == .client && tls.peer == nil: advanceHandshake()
         case .open: writeOutput()
         default: break
         }
+        isBulky = moved >= Self.bulk
+        moved = 0
     }
 
     package override func expired(_ kind: UInt8) {
@@ -232,7 +248,7 @@ package final class TunnelConnection: EventHandler {
 
     /// Asks the loop for a flush.
     func mark() {
-        loopReference._withUnsafeGuaranteedRef { $0.mark(self) }
+        loopReference._withUnsafeGuaranteedRef { $0.mark(self, late: isBulky) }
     }
 
     private func finishConnect(_ readiness: Readiness) -> Bool {
@@ -317,7 +333,6 @@ package final class TunnelConnection: EventHandler {
             tls.close()
             sendSealed(mayKeep: false)
         }
-        endDeferral()
         backlog.removeAll()
         settleBacklog()
         loop.remove(self, descriptor: fd)
