@@ -78,7 +78,7 @@ let package = Package(
                 "MeshModel", "Telemetry", "RoutingCore", "StatusModel", "EventLoop", "TLS", "HTTP2", "HTTP1", "HBONE",
                 "ControlPlane", "AdminServer",
             ], hot),
-        module("CommandFlags", ["MeshModel", "ControlPlane", arguments]),
+        module("CommandFlags", ["MeshModel", "TLS", "ControlPlane", arguments]),
         program(
             "ztund",
             [

@@ -24,6 +24,8 @@ package enum FuzzEntry: String, CaseIterable, Sendable {
     case server
     /// The bytes of a server that our client side has dialled.
     case client
+    /// TLS records of an established connection, and what a verified peer puts into them.
+    case records
     /// An HTTP/1.1 request and, after a line `-`, the answer to it.
     case http1
 
@@ -41,6 +43,7 @@ package enum FuzzEntry: String, CaseIterable, Sendable {
         case .routes: Self.runRoutes(bytes)
         case .server: Self.runServer(bytes)
         case .client: Self.runClient(bytes)
+        case .records: Self.runRecords(bytes)
         case .http1: Self.runHTTP1(bytes)
         }
     }

@@ -188,3 +188,63 @@ static inline const char *zt_group_name(SSL *ssl) {
 static inline void zt_ctx_set_security(SSL_CTX *ctx) { SSL_CTX_set_security_level(ctx, 2); }
 static inline void *zt_ssl_session(const SSL *ssl) { return SSL_get_app_data(ssl); }
 static inline int zt_ssl_update_keys(SSL *ssl) { return SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED); }
+
+// Record protection of TLS 1.3 (RFC 8446 5): keys from traffic secrets, one cipher context for each direction.
+#include <openssl/hmac.h>
+#define ZT_TAG 16
+struct zt_secret {
+    unsigned char bytes[48];
+    size_t count;
+};
+static inline void zt_keylog(SSL_CTX *ctx, void (*callback)(const SSL *, const char *)) {
+    SSL_CTX_set_keylog_callback(ctx, callback);
+}
+// HKDF-Expand-Label without context, for no more than one block of the hash.
+static inline int zt_expand(const EVP_MD *hash, const struct zt_secret *secret, const char *label, unsigned char *out, size_t count) {
+    unsigned char info[64], block[EVP_MAX_MD_SIZE];
+    size_t length = strlen(label);
+    unsigned size = 0;
+    if (length > 40 || count > 48) return 0;
+    info[0] = 0, info[1] = (unsigned char)count, info[2] = (unsigned char)(6 + length);
+    memcpy(info + 3, "tls13 ", 6);
+    memcpy(info + 9, label, length);
+    info[9 + length] = 0, info[10 + length] = 1;
+    int done = HMAC(hash, secret->bytes, (int)secret->count, info, 11 + length, block, &size) && size >= count;
+    if (done) memcpy(out, block, count);
+    OPENSSL_cleanse(block, sizeof block);
+    return done;
+}
+static inline EVP_CIPHER_CTX *zt_aead_new(const EVP_CIPHER *cipher, const unsigned char *key, int seals) {
+    EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+    if (context && EVP_CipherInit_ex(context, cipher, NULL, key, NULL, seals) == 1) return context;
+    EVP_CIPHER_CTX_free(context);
+    return NULL;
+}
+static inline void zt_nonce(unsigned char *nonce, const unsigned char *iv, uint64_t sequence) {
+    memcpy(nonce, iv, 12);
+    for (int i = 0; i < 8; i++) nonce[11 - i] ^= (unsigned char)(sequence >> (8 * i));
+}
+// Writes the ciphertext of the bytes and of the content type behind them, then the tag: count + 1 + ZT_TAG bytes.
+static inline int zt_seal(EVP_CIPHER_CTX *context, const unsigned char *iv, uint64_t sequence, const unsigned char *header,
+                          const void *bytes, int count, unsigned char type, unsigned char *out) {
+    unsigned char nonce[12];
+    int n;
+    zt_nonce(nonce, iv, sequence);
+    return EVP_EncryptInit_ex(context, NULL, NULL, NULL, nonce) == 1 && EVP_EncryptUpdate(context, NULL, &n, header, 5) == 1 &&
+           (count == 0 || EVP_EncryptUpdate(context, out, &n, (const unsigned char *)bytes, count) == 1) &&
+           EVP_EncryptUpdate(context, out + count, &n, &type, 1) == 1 &&
+           EVP_EncryptFinal_ex(context, out + count + 1, &n) == 1 &&
+           EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, ZT_TAG, out + count + 1) == 1;
+}
+// The reverse; count is what is behind the header. 1 when the tag is right: only then is the output anything.
+static inline int zt_open(EVP_CIPHER_CTX *context, const unsigned char *iv, uint64_t sequence, const unsigned char *header,
+                          const unsigned char *bytes, int count, unsigned char *out) {
+    unsigned char nonce[12], tag[ZT_TAG];
+    int n;
+    zt_nonce(nonce, iv, sequence);
+    memcpy(tag, bytes + count - ZT_TAG, ZT_TAG);
+    return EVP_DecryptInit_ex(context, NULL, NULL, NULL, nonce) == 1 && EVP_DecryptUpdate(context, NULL, &n, header, 5) == 1 &&
+           EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, ZT_TAG, tag) == 1 &&
+           EVP_DecryptUpdate(context, out, &n, bytes, count - ZT_TAG) == 1 &&
+           EVP_DecryptFinal_ex(context, out + count - ZT_TAG, &n) == 1;
+}

@@ -2,6 +2,7 @@ package import ArgumentParser
 package import ControlPlane
 internal import Glibc
 package import MeshModel
+internal import TLS
 
 /// The flags that `ztund run` and `ztun-waypoint run` share.
 package struct ProgramFlags: ParsableArguments {
@@ -70,6 +71,11 @@ package struct ProgramFlags: ParsableArguments {
         help: ArgumentHelp("Streams that share a tunnel connection (default 100; 0: one, used once).", valueName: "n"))
     var poolMaxStreams: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "Whose TLS record layer carries tunnels after the handshake: libssl (default) or own.", valueName: "layer"))
+    var tlsRecords: String?
+
     package init() {}
 
     /// What they say, beside the environment.
@@ -89,6 +95,9 @@ package struct ProgramFlags: ParsableArguments {
         try options.fillFromEnvironment()
         options.logLevel = logLevel
         options.poolMaxStreams = poolMaxStreams
+        options.tlsRecords = try tlsRecords.map {
+            try Self.parse($0, "--tls-records", "libssl or own") { TLSRecords(rawValue: $0) }
+        }
         options.identities = try identity.map {
             try Self.parse($0, "--identity", IdentityReference.form) { IdentityReference($0) }
         }

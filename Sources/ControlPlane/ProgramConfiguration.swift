@@ -1,6 +1,6 @@
 internal import Glibc
 package import MeshModel
-internal import TLS
+package import TLS
 
 /// What both programs run with: complete and checked.
 package struct ProgramConfiguration: Hashable, Sendable {
@@ -22,6 +22,8 @@ package struct ProgramConfiguration: Hashable, Sendable {
     package let logFormat: LogFormat
     package let logLevel: String
     package let poolMaxStreams: Int
+    /// Whose record layer tunnels use after the handshake.
+    package let tlsRecords: TLSRecords
 
     /// Where the state comes from, for people.
     package var stateOrigin: String { api?.description ?? manifests ?? state }
@@ -106,6 +108,7 @@ package struct ProgramConfiguration: Hashable, Sendable {
         logFormat = options.logFormat ?? .text
         logLevel = options.logLevel ?? "info"
         poolMaxStreams = options.poolMaxStreams ?? Self.defaultPoolMaxStreams
+        tlsRecords = options.tlsRecords ?? .libssl
         guard (0...1000).contains(poolMaxStreams) else {
             throw fault("\(poolMaxStreams) streams on a tunnel connection are out of range", "give 0 to 1000")
         }

@@ -1,4 +1,5 @@
 package import MeshModel
+package import TLS
 
 /// What both programs can be told, by flags or by a file; nil or empty is "not said".
 package struct ProgramOptions: Hashable, Sendable {
@@ -28,6 +29,7 @@ package struct ProgramOptions: Hashable, Sendable {
     package var logFormat: LogFormat?
     package var logLevel: String?
     package var poolMaxStreams: Int?
+    package var tlsRecords: TLSRecords?
 
     package init() {}
 
@@ -36,7 +38,7 @@ package struct ProgramOptions: Hashable, Sendable {
         "trustDomain", "workers",
         "adminAddress",
         "metricsAddress",
-        "readinessAddress", "logFormat", "logLevel", "poolMaxStreams",
+        "readinessAddress", "logFormat", "logLevel", "poolMaxStreams", "tlsRecords",
     ]
 
     init(_ fields: YAMLFields) throws(ConfigurationError) {
@@ -78,6 +80,7 @@ package struct ProgramOptions: Hashable, Sendable {
         poolMaxStreams = try fields.optional("poolMaxStreams") { reader throws(ConfigurationError) in
             try reader.integer(0...1000)
         }
+        tlsRecords = try fields.optional("tlsRecords") { reader throws(ConfigurationError) in try reader.oneOf() }
     }
 
     /// Whether they say where the mesh is described.
@@ -110,6 +113,7 @@ package struct ProgramOptions: Hashable, Sendable {
         merged.logFormat = logFormat ?? others.logFormat
         merged.logLevel = logLevel ?? others.logLevel
         merged.poolMaxStreams = poolMaxStreams ?? others.poolMaxStreams
+        merged.tlsRecords = tlsRecords ?? others.tlsRecords
         return merged
     }
 }

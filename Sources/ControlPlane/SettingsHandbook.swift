@@ -48,6 +48,10 @@ package enum SettingsHandbook {
             "poolMaxStreams", "--pool-max-streams", "POOL_MAX_STREAMS_PER_CONNECTION", "100",
             "streams that share one tunnel connection"
         ),
+        (
+            "tlsRecords", "--tls-records", "", "libssl",
+            "whose TLS record layer carries tunnels after the handshake: `libssl` or `own`"
+        ),
     ]
 
     package static var text: String {

@@ -464,7 +464,9 @@ extension Node {
                 .warn, .identity, "no valid certificate for \(identity) any more", now: Kernel.realtimeNow())
         }
         do throws(TLSFailure) {
-            tell(.credentials(identity, try IdentityContexts(credentials, revocations: revocations?.list)))
+            let contexts = try IdentityContexts(
+                credentials, revocations: revocations?.list, records: configuration.program.tlsRecords)
+            tell(.credentials(identity, contexts))
             log.write(.info, .identity, "certificate for \(identity)", now: Kernel.realtimeNow()) { line in
                 line.field("serial", string: credentials.serial)
                 line.field("expires", string: StatusTime(unixSeconds: credentials.notAfter).description)

@@ -49,9 +49,11 @@ struct IdentityContexts: Sendable {
     let client: TLSContext
     let server: TLSContext
 
-    init(_ credentials: TLSCredentials, revocations: RevocationList? = nil) throws(TLSFailure) {
-        client = try TLSContext(credentials, role: .client, revocations: revocations)
-        server = try TLSContext(credentials, role: .server, revocations: revocations)
+    init(
+        _ credentials: TLSCredentials, revocations: RevocationList? = nil, records: TLSRecords = .libssl
+    ) throws(TLSFailure) {
+        client = try TLSContext(credentials, role: .client, revocations: revocations, records: records)
+        server = try TLSContext(credentials, role: .server, revocations: revocations, records: records)
     }
 }
 

@@ -34,6 +34,22 @@ package final class TLSChannel {
 
     /// Ciphertext not yet taken by the session.
     package var inputCount: Int { raw.pointee.in_length }
+    /// Where it begins; nil before any was lent.
+    var input: UnsafePointer<UInt8>? { raw.pointee.in }
+
+    /// Takes the first `count` bytes of the input, which are there.
+    func dropInput(_ count: Int) {
+        raw.pointee.in += count
+        raw.pointee.in_length -= count
+    }
+
+    /// Lets `write` fill the next `count` bytes of the output; false when there is no room, or it says so.
+    func append(_ count: Int, _ write: (UnsafeMutablePointer<UInt8>) -> Bool) -> Bool {
+        guard count <= raw.pointee.out_capacity - raw.pointee.out_length else { return false }
+        guard write(raw.pointee.out + raw.pointee.out_length) else { return false }
+        raw.pointee.out_length += count
+        return true
+    }
 
     /// The sealed bytes that wait to be sent.
     package var output: UnsafeRawPointer { UnsafeRawPointer(buffer) }

@@ -15,16 +15,19 @@ package final class TLSContext: @unchecked Sendable {
     package let identity: SpiffeID
     /// What is revoked, asked in every handshake; nil when nobody looks after revocation.
     let revocations: RevocationList?
+    /// Whose record layer its connections use.
+    let records: TLSRecords
 
     /// Key exchange groups, best first; a library that lacks the first list gets the second.
     private static let groups = ["X25519MLKEM768:X25519:P-256", "X25519:P-256"]
 
     /// - Throws: `TLSFailure` naming what OpenSSL refused.
     package init(
-        _ credentials: TLSCredentials, role: Role, revocations: RevocationList? = nil
+        _ credentials: TLSCredentials, role: Role, revocations: RevocationList? = nil, records: TLSRecords = .libssl
     ) throws(TLSFailure) {
         self.role = role
         self.revocations = revocations
+        self.records = records
         identity = credentials.identity
         ERR_clear_error()
         guard let raw = SSL_CTX_new(role == .client ? TLS_client_method() : TLS_server_method()) else {
@@ -50,6 +53,12 @@ package final class TLSContext: @unchecked Sendable {
         SSL_CTX_set_info_callback(raw) { ssl, event, _ in
             guard let ssl, event & SSL_CB_LOOP != 0, let session = zt_ssl_session(ssl) else { return }
             Unmanaged<TLSSession>.fromOpaque(session).takeUnretainedValue().sawHandshakeStep()
+        }
+        if records == .own {
+            zt_keylog(raw) { ssl, line in
+                guard let ssl, let line, let session = zt_ssl_session(ssl) else { return }
+                Unmanaged<TLSSession>.fromOpaque(session).takeUnretainedValue().sawSecret(line)
+            }
         }
         switch role {
         case .server:

@@ -9,7 +9,15 @@ package final class TLSSession {
     /// How far a handshake has come.
     package enum Progress { case wantsInput, done, failed }
 
-    let ssl: OpaquePointer
+    // The library's session; nil once our record layer has taken over.
+    private var session: OpaquePointer?
+    var ssl: OpaquePointer { session.unsafelyUnwrapped }
+    /// Ours, from the end of the handshake on where the context asks for it.
+    private(set) var records: RecordLayer?
+    private var secrets = TrafficSecrets()
+    private let ownsRecords: Bool
+    /// The key exchange, kept when the library's session goes.
+    private(set) var agreedGroup = ""
     private let expectation: PeerExpectation
     private let role: TLSContext.Role
     private let revocations: RevocationList?
@@ -33,7 +41,8 @@ package final class TLSSession {
         BIO_set_data(bio, channel.raw)
         SSL_set_bio(ssl, bio, bio)
         if context.role == .client { SSL_set_connect_state(ssl) } else { SSL_set_accept_state(ssl) }
-        self.ssl = ssl
+        session = ssl
+        ownsRecords = context.records == .own
         self.expectation = expectation
         self.channel = channel
         role = context.role
@@ -42,7 +51,7 @@ package final class TLSSession {
     }
 
     deinit {
-        SSL_free(ssl)
+        if let session { SSL_free(session) }
     }
 
     /// Takes the handshake as far as the input allows; checks the peer's identity before it says `.done`.
@@ -50,7 +59,11 @@ package final class TLSSession {
         guard failure == nil else { return .failed }
         ERR_clear_error()
         let result = SSL_do_handshake(ssl)
-        if result == 1 { return verifyPeer() ? .done : .failed }
+        if result == 1 {
+            guard verifyPeer() else { return .failed }
+            if ownsRecords { takeOver() }
+            return .done
+        }
         switch SSL_get_error(ssl, result) {
         case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE:
             return .wantsInput
@@ -63,6 +76,11 @@ package final class TLSSession {
     /// Decrypts into the buffer: the number of bytes, 0 when more input is needed, -1 after the peer's close_notify,
     /// -2 after a failure. Each call yields at most one record; call until it wants input.
     package func read(into buffer: UnsafeMutableRawPointer, capacity: Int) -> Int {
+        if let records {
+            let count = records.read(into: buffer, capacity: capacity)
+            if count == -2 { failure = records.failure }
+            return count
+        }
         clearErrors()
         let count = SSL_read(ssl, buffer, Int32(truncatingIfNeeded: min(capacity, 1 << 30)))
         if lateSteps > Self.mostLateSteps {
@@ -81,6 +99,11 @@ package final class TLSSession {
 
     /// Seals at most ``TLSChannel/unit`` bytes into the channel's (empty) output; false after a failure.
     package func write(_ bytes: UnsafeRawPointer, count: Int) -> Bool {
+        if let records {
+            guard !records.write(bytes, count: count) else { return true }
+            failure = records.failure ?? TLSFailure(.tlsFailed, "TLS write after the end")
+            return false
+        }
         clearErrors()
         let written = SSL_write(ssl, bytes, Int32(truncatingIfNeeded: count))
         if written == Int32(truncatingIfNeeded: count) { return true }
@@ -96,6 +119,7 @@ package final class TLSSession {
     /// Appends close_notify to the output.
     package func close() {
         guard failure == nil else { return }
+        if let records { return records.close() }
         ERR_clear_error()
         _ = SSL_shutdown(ssl)
         ERR_clear_error()
@@ -104,6 +128,28 @@ package final class TLSSession {
     /// The library took or made a handshake message; called by it.
     func sawHandshakeStep() {
         if peer != nil { lateSteps &+= 1 }
+    }
+
+    /// The library tells a secret of the handshake; called by it where the record layer is to be ours.
+    func sawSecret(_ line: UnsafePointer<CChar>) {
+        secrets.take(line)
+    }
+
+    /// Lets our record layer go on where the library's ends, at the border of a record, and frees the library's session. Where
+    /// that cannot be, the library goes on.
+    private func takeOver() {
+        defer { secrets = TrafficSecrets() }
+        guard SSL_has_pending(ssl) == 0, let suite = RecordSuite(ssl), let client = secrets.client,
+            let server = secrets.server
+        else { return }
+        let isClient = role == .client
+        let layer = RecordLayer(
+            suite, sealing: isClient ? client : server, opening: isClient ? server : client, channel: channel)
+        guard let layer else { return ERR_clear_error() }
+        agreedGroup = keyExchange
+        records = layer
+        SSL_free(session)
+        session = nil
     }
 
     // MARK: - The peer

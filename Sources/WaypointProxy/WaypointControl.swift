@@ -204,7 +204,9 @@ extension Waypoint {
             return shutDown()
         }
         do throws(TLSFailure) {
-            tell(.identity(try WaypointIdentity(credentials, revocations: revocations?.list)))
+            let made = try WaypointIdentity(
+                credentials, revocations: revocations?.list, records: configuration.program.tlsRecords)
+            tell(.identity(made))
             shared.withLock { $0.hasIdentity = true }
             log.write(.info, .identity, "certificate for \(credentials.identity)", now: Kernel.realtimeNow()) { line in
                 line.field("serial", string: credentials.serial)

@@ -9,10 +9,12 @@ package struct WaypointIdentity: Sendable {
     package let server: TLSContext
 
     /// - Throws: what the TLS library refused.
-    package init(_ credentials: TLSCredentials, revocations: RevocationList? = nil) throws(TLSFailure) {
+    package init(
+        _ credentials: TLSCredentials, revocations: RevocationList? = nil, records: TLSRecords = .libssl
+    ) throws(TLSFailure) {
         identity = credentials.identity
-        client = try TLSContext(credentials, role: .client, revocations: revocations)
-        server = try TLSContext(credentials, role: .server, revocations: revocations)
+        client = try TLSContext(credentials, role: .client, revocations: revocations, records: records)
+        server = try TLSContext(credentials, role: .server, revocations: revocations, records: records)
     }
 }
 

@@ -11,6 +11,8 @@ from support.waiting import wait_for
 pytestmark = pytest.mark.root
 
 BULK = 100_000_000
+# Families, and whose record layer is ours after the handshake.
+BOTH = [("ipv4", "libssl"), ("ipv6", "libssl"), ("ipv4", "own")]
 
 
 def fetch(pod, url):
@@ -28,9 +30,9 @@ def upload(pod, address, size=BULK):
         assert receive(connection, 64).decode() == digest_of(size)
 
 
-@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
-def test_envoy_dials_our_inbound(mesh, envoy, captured_by_envoy, family):
-    two = mesh.start_ztund(mesh.second, [mesh.world.server])
+@pytest.mark.parametrize("family, records", BOTH)
+def test_envoy_dials_our_inbound(mesh, envoy, captured_by_envoy, family, records):
+    two = mesh.start_ztund(mesh.second, [mesh.world.server], "--tls-records", records)
     try:
         proxy = envoy(mesh.world.client, "envoy-client.yaml", peer=mesh.world.server.identity,
                       source={"ipv4": "0.0.0.0", "ipv6": '"::"'}[family])
@@ -61,11 +63,11 @@ def test_envoy_with_a_refused_identity_gets_nothing(mesh, envoy, captured_by_env
         two.stop()
 
 
-@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
-def test_our_outbound_dials_envoy(mesh, envoy, family):
+@pytest.mark.parametrize("family, records", BOTH)
+def test_our_outbound_dials_envoy(mesh, envoy, family, records):
     proxy = envoy(mesh.world.server, "envoy-server.yaml", streams=100)
     proxy.wait_for_port(15008)
-    one = mesh.start_ztund(mesh.first, [mesh.world.client])
+    one = mesh.start_ztund(mesh.first, [mesh.world.client], "--tls-records", records)
     try:
         address = getattr(mesh.world.server, family)
         url = f"http://{f'[{address}]' if ':' in address else address}:8080/"

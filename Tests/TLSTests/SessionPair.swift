@@ -17,14 +17,18 @@ final class SessionPair {
 
     init(
         client: TLSCredentials, server: TLSCredentials, expected: [SpiffeID], trustDomain: String,
-        revocations: RevocationList? = nil
+        revocations: RevocationList? = nil, clientRecords: TLSRecords = .libssl, serverRecords: TLSRecords = .libssl,
+        suite: String? = nil
     ) throws {
-        self.client = try TLSSession(
-            TLSContext(client, role: .client, revocations: revocations), channel: clientChannel,
-            expectation: .oneOf(expected))
-        self.server = try TLSSession(
-            TLSContext(server, role: .server, revocations: revocations), channel: serverChannel,
-            expectation: .trustDomain(trustDomain))
+        let clientContext = try TLSContext(client, role: .client, revocations: revocations, records: clientRecords)
+        let serverContext = try TLSContext(server, role: .server, revocations: revocations, records: serverRecords)
+        if let suite {
+            for context in [clientContext, serverContext] where SSL_CTX_set_ciphersuites(context.raw, suite) != 1 {
+                throw TLSFailure(.tlsFailed, suite)
+            }
+        }
+        self.client = try TLSSession(clientContext, channel: clientChannel, expectation: .oneOf(expected))
+        self.server = try TLSSession(serverContext, channel: serverChannel, expectation: .trustDomain(trustDomain))
     }
 
     /// Runs the handshake to its end on both sides.
@@ -54,6 +58,39 @@ final class SessionPair {
             return session.handshake()
         }
     }
+
+    /// What one side seals of the bytes.
+    func seal(_ bytes: [UInt8], by session: TLSSession) -> [UInt8] {
+        guard bytes.withUnsafeBytes({ session.write($0.baseAddress.unsafelyUnwrapped, count: $0.count) }) else {
+            return []
+        }
+        return take(session === client ? clientChannel : serverChannel)
+    }
+
+    /// What one side reads of ciphertext that comes in pieces of that size, and how its last read ended.
+    func open(_ sealed: [UInt8], by session: TLSSession, piece: Int = .max) -> (plain: [UInt8], end: Int) {
+        let channel = session === client ? clientChannel : serverChannel
+        var plain: [UInt8] = []
+        let buffer = UnsafeMutableRawPointer.allocate(byteCount: 20_000, alignment: 16)
+        defer { buffer.deallocate() }
+        var end = 0
+        var at = 0
+        while at < sealed.count, end >= 0 {
+            let step = min(piece, sealed.count - at)
+            sealed.withUnsafeBytes { bytes in
+                channel.setInput(bytes.baseAddress.unsafelyUnwrapped + at, count: step)
+                repeat {
+                    end = session.read(into: buffer, capacity: 20_000)
+                    if end > 0 { plain += UnsafeRawBufferPointer(start: buffer, count: end) }
+                } while end > 0
+            }
+            at += step
+        }
+        return (plain, end)
+    }
+
+    /// What a side has to send.
+    func pending(of session: TLSSession) -> [UInt8] { take(session === client ? clientChannel : serverChannel) }
 
     /// What arrives at the server when the client sends the bytes.
     func send(_ bytes: [UInt8]) -> [UInt8] {
