@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""ztund at the sizes of a large cluster: run.py [pods] [state] [tunnels], all of them by default (make bench-scale).
+"""ztund at the sizes of a large cluster: run.py [pods] [state] [api] [tunnels], all of them by default (make bench-scale).
 
     pods      PODS (1000) network namespaces enrolled by one ztund, each with a certificate of its own
     state     WORKLOADS (100000) and POLICIES (10000) in the state file; then one change, under load
+    api       WORKLOADS pods behind SERVICES (5000) services from an API server (a made-up one); then CHANGES (300) of one
+              endpoint each
     tunnels   TUNNELS (10000) idle connections on pooled tunnels, and OWN_TUNNELS (1000) with a tunnel each
 
 Prints a JSON line for each figure (also into Benchmarks/scale/results/), then a table with the targets. Needs root; makes its own
@@ -27,6 +29,8 @@ BENCH = os.path.join(ROOT, ".build/release/ztun-bench")
 PODS = int(os.environ.get("PODS", "1000"))
 WORKLOADS = int(os.environ.get("WORKLOADS", "100000"))
 POLICIES = int(os.environ.get("POLICIES", "10000"))
+SERVICES = int(os.environ.get("SERVICES", "5000"))
+CHANGES = int(os.environ.get("CHANGES", "300"))
 TUNNELS = int(os.environ.get("TUNNELS", "10000"))
 # All are dialled at once, and a handshake may take ten seconds: more than the machine makes in that time would fail.
 OWN_TUNNELS = int(os.environ.get("OWN_TUNNELS", "1000"))
@@ -44,6 +48,10 @@ TARGETS = {
     "state.start_s": ("seconds from start to ready", None),
     "state.change_s": ("seconds from the changed file to the new state", None),
     "state.p99_ratio": ("p99 while a change is taken, to idle", 2),
+    "api.resident_mib": ("resident MiB with the whole cluster from the API", 250),
+    "api.peak_mib": ("MiB at the peak of listing it", None),
+    "api.start_s": ("seconds from start to ready, all pages listed", None),
+    "api.change_ms": ("ms of CPU for one changed endpoint, parsing and compiling too", 1),
     "tunnels.pooled_kib": ("KiB per idle connection on pooled tunnels, the larger side", 4),
     "tunnels.own_kib": ("KiB per idle tunnel of its own, the larger side", None),
 }
@@ -317,11 +325,108 @@ def tunnels(scratch):
                      **{f"{role}_mib": round(value, 1) for role, value in after.items()})
 
 
+def fill(server):
+    """A cluster with what real objects carry beside what is read."""
+    each = max(1, WORKLOADS // SERVICES)
+
+    def put(plural, kind, api, name, namespace, version=[1000], **rest):
+        version[0] += 1
+        metadata = {"name": name, "uid": f"00000000-0000-0000-0000-{version[0]:012}", "resourceVersion": str(version[0]),
+                    "creationTimestamp": "2026-11-21T00:00:00Z", "managedFields": [{"manager": "kubelet"}], **rest.pop("metadata", {})}
+        if namespace:
+            metadata["namespace"] = namespace
+        server.objects[plural][(namespace, name)] = {"kind": kind, "apiVersion": api, "metadata": metadata, **rest}
+        server.version = version[0]
+
+    for number in range(50):
+        put("namespaces", "Namespace", "v1", f"team-{number}", "", metadata={"labels": {"istio.io/dataplane-mode": "ambient"}})
+    for number in range(1000):
+        put("nodes", "Node", "v1", f"node-{number}", "",
+            metadata={"labels": {"topology.kubernetes.io/zone": f"zone-{number % 3}", "topology.kubernetes.io/region": "r"}})
+    for service in range(SERVICES):
+        namespace, name = f"team-{service % 50}", f"application-{service}"
+        labels = {"app": name, "pod-template-hash": f"{service:09x}", "version": "v1"}
+        put("services", "Service", "v1", name, namespace, spec={
+            "clusterIPs": [f"10.{96 + service // 60000}.{service // 250 % 250}.{service % 250 + 1}"], "selector": {"app": name},
+            "ports": [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"}]})
+        endpoints = []
+        for pod in range(each):
+            number = service * each + pod
+            address = f"172.{16 + number // 65536}.{number // 256 % 256}.{number % 256}"
+            pod_name = f"{name}-{service:09x}-{pod:05x}"
+            put("pods", "Pod", "v1", pod_name, namespace, metadata={
+                    "labels": labels, "annotations": {"kubectl.kubernetes.io/restartedAt": "2026", "ambient.istio.io/redirection": "enabled"},
+                    "ownerReferences": [{"kind": "ReplicaSet", "name": f"{name}-{service:09x}", "controller": True}]},
+                spec={"nodeName": f"node-{number % 1000}", "serviceAccountName": name,
+                      "containers": [{"name": "main", "image": "registry/application:1", "env": [{"name": "A", "value": "B"}] * 5,
+                                      "ports": [{"name": "http", "containerPort": 8080}]}]},
+                status={"phase": "Running", "podIP": address, "podIPs": [{"ip": address}],
+                        "conditions": [{"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"}]})
+            endpoints.append({"addresses": [address], "conditions": {"ready": True}, "nodeName": f"node-{number % 1000}",
+                              "targetRef": {"kind": "Pod", "name": pod_name, "namespace": namespace}})
+        put("endpointslices", "EndpointSlice", "discovery.k8s.io/v1", f"{name}-x", namespace,
+            metadata={"labels": {"kubernetes.io/service-name": name}}, addressType="IPv4", endpoints=endpoints,
+            ports=[{"name": "http", "port": 8080, "protocol": "TCP"}])
+
+
+def api(scratch):
+    sys.path.insert(0, os.path.join(ROOT, "Tests"))
+    from support.kubeapi import KubeAPI
+    with KubeAPI(os.path.join(scratch, "api")) as server:
+        server.bookmark_seconds = 5
+        fill(server)
+        config = server.kubeconfig(server.listen(port=0))
+        run_dir = os.path.join(scratch, "api.run")
+        arguments = [f"{BIN}/ztund", "run", "--kubeconfig", config, "--ca-dir", f"{scratch}/ca", "--run-dir", run_dir, "--workers", "1",
+                     "--log-level", "warn", "--admin-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0",
+                     "--readiness-address", "127.0.0.1:0"]
+        with open(os.path.join(scratch, "api.log"), "w") as log:
+            start = time.time()
+            daemon = subprocess.Popen(arguments, stdout=log, stderr=log)
+            try:
+                def listed():
+                    if daemon.poll() is not None:
+                        raise SystemExit(f"scale: ztund ended: {open(log.name).read()[-2000:]}")
+                    found = (status(run_dir) or {}).get("state", {})
+                    return found if found.get("generation") else None
+
+                found = wait(listed, "the cluster is listed", 900)
+                emit("api.start_s", time.time() - start, pods=found["workloads"], services=found["services"], cpu_s=round(cpu(daemon.pid), 2))
+                time.sleep(2)
+                emit("api.peak_mib", memory(daemon.pid, "VmHWM"))
+                emit("api.resident_mib", memory(daemon.pid))
+                before, generation = cpu(daemon.pid), found["generation"]
+                time.sleep(5)
+                idle = (cpu(daemon.pid) - before) / 5
+                before, start = cpu(daemon.pid), time.time()
+                for number in range(CHANGES):
+                    service = number * 7919 % SERVICES
+                    document = json.loads(json.dumps(
+                        server.objects["endpointslices"][(f"team-{service % 50}", f"application-{service}-x")]))
+                    ready = document["endpoints"][0]["conditions"]
+                    ready["ready"] = not ready["ready"]
+                    server.put(document)
+                    time.sleep(0.02)
+
+                def applied():
+                    return (status(run_dir) or {}).get("state", {}).get("generation", 0) > generation
+
+                wait(applied, "the changes are taken", 60)
+                time.sleep(1)
+                used = cpu(daemon.pid) - before - idle * (time.time() - start)
+                rounds = (status(run_dir) or {}).get("state", {}).get("generation", 0) - generation
+                emit("api.change_ms", used / CHANGES * 1000, changes=CHANGES, rounds=rounds,
+                     endpoints_each=max(1, WORKLOADS // SERVICES), idle_percent=round(idle * 100, 2))
+                emit("api.after_mib", memory(daemon.pid))
+            finally:
+                stop(daemon)
+
+
 def main():
     if os.geteuid():
         sys.exit("scale: network namespaces need root")
-    parts = sys.argv[1:] or ["pods", "state", "tunnels"]
-    known = {"pods": pods, "state": state, "tunnels": tunnels}
+    parts = sys.argv[1:] or ["pods", "state", "api", "tunnels"]
+    known = {"pods": pods, "state": state, "api": api, "tunnels": tunnels}
     if set(parts) - set(known):
         sys.exit(__doc__)
     raise_descriptor_limit()
@@ -330,7 +435,7 @@ def main():
     try:
         for part in parts:
             # Only where latency is measured: the rest does not mind, and others on the machine do.
-            with share_of_our_own() if part == "state" else contextlib.nullcontext():
+            with share_of_our_own() if part in ("state", "api") else contextlib.nullcontext():
                 known[part](scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

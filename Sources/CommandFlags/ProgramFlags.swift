@@ -26,6 +26,12 @@ package struct ProgramFlags: ParsableArguments {
             valueName: "file"))
     var kubeconfig: String?
 
+    @Flag(
+        help:
+            "Write on AuthorizationPolicies and PeerAuthentications (status.conditions) whether they are in force as written."
+    )
+    var writeStatus = false
+
     @Option(help: ArgumentHelp("Directory for the control socket (default /run/ztun).", valueName: "dir"))
     var runDir: String?
 
@@ -87,6 +93,7 @@ package struct ProgramFlags: ParsableArguments {
         options.manifests = manifests
         options.kubernetes = kubernetes ? true : nil
         options.kubeconfig = kubeconfig
+        options.writeStatus = writeStatus ? true : nil
         options.runDirectory = runDir
         options.caDirectory = caDir
         options.roots = roots

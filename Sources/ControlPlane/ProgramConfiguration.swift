@@ -10,6 +10,8 @@ package struct ProgramConfiguration: Hashable, Sendable {
     package let manifests: String?
     /// The Kubernetes API, where the state comes from there.
     package let api: APIServer?
+    /// Whether policies get a condition in their status.
+    package let writesStatus: Bool
     package let runDirectory: String
     package let identitySource: IdentitySource
     /// File with certificate revocation lists; nil when revocation is nobody's business.
@@ -71,6 +73,11 @@ package struct ProgramConfiguration: Hashable, Sendable {
             api = try APIServer(inCluster: { getenv($0).map { String(cString: $0) } })
         } else {
             api = nil
+        }
+        writesStatus = options.writeStatus ?? false
+        guard !writesStatus || api != nil else {
+            throw fault(
+                "statuses can be written only where the state comes from the Kubernetes API", "give --kubernetes")
         }
         crl = options.crl
         let trustDomain = options.trustDomain ?? Self.defaultTrustDomain

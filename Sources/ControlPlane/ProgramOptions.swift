@@ -11,6 +11,8 @@ package struct ProgramOptions: Hashable, Sendable {
     package var kubernetes: Bool?
     /// A kubeconfig whose current context is the Kubernetes API, in place of ``state``.
     package var kubeconfig: String?
+    /// Whether policies get a condition in their status; nil for no.
+    package var writeStatus: Bool?
     package var runDirectory: String?
     /// Directory of the embedded authority; excludes ``roots`` and ``identities``.
     package var caDirectory: String?
@@ -34,7 +36,8 @@ package struct ProgramOptions: Hashable, Sendable {
     package init() {}
 
     static let keys = [
-        "state", "manifests", "kubernetes", "kubeconfig", "runDir", "caDir", "roots", "identities", "crl", "secretTTL",
+        "state", "manifests", "kubernetes", "kubeconfig", "writeStatus", "runDir", "caDir", "roots", "identities",
+        "crl", "secretTTL",
         "trustDomain", "workers",
         "adminAddress",
         "metricsAddress",
@@ -46,6 +49,7 @@ package struct ProgramOptions: Hashable, Sendable {
         manifests = try fields.path("manifests")
         kubernetes = try fields.optional("kubernetes") { reader throws(ConfigurationError) in try reader.bool() }
         kubeconfig = try fields.path("kubeconfig")
+        writeStatus = try fields.optional("writeStatus") { reader throws(ConfigurationError) in try reader.bool() }
         runDirectory = try fields.path("runDir")
         caDirectory = try fields.path("caDir")
         roots = try fields.path("roots")
@@ -96,6 +100,7 @@ package struct ProgramOptions: Hashable, Sendable {
             (merged.state, merged.manifests) = (others.state, others.manifests)
             (merged.kubernetes, merged.kubeconfig) = (others.kubernetes, others.kubeconfig)
         }
+        merged.writeStatus = writeStatus ?? others.writeStatus
         merged.runDirectory = runDirectory ?? others.runDirectory
         // Where identities come from is one decision: whoever says any of it says all of it.
         if caDirectory == nil, roots == nil, identities.isEmpty {

@@ -11,6 +11,10 @@ package enum SettingsHandbook {
             "kubeconfig", "--kubeconfig", "", "",
             "the Kubernetes API that a kubeconfig names, in place of the state file"
         ),
+        (
+            "writeStatus", "--write-status", "", "false",
+            "write on policies whether they are in force as written; for one process of the cluster"
+        ),
         ("pods", "--pod", "", "", "a pod to take care of"),
         ("caDir", "--ca-dir", "", "", "directory of the embedded CA"),
         ("roots", "--roots", "", "", "root certificates for `identities`"),

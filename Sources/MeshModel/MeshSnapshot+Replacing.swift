@@ -1,3 +1,13 @@
+extension MeshChanges {
+    /// Only what a snapshot does not have like this already, of workloads.
+    package func differing(from snapshot: MeshSnapshot) -> MeshChanges {
+        var changes = self
+        changes.workloads = workloads.filter { snapshot.workload(uid: $0.fields.uid)?.fields != $0.fields }
+        changes.removedWorkloads = removedWorkloads.filter { snapshot.workload(uid: $0) != nil }
+        return changes
+    }
+}
+
 extension MeshSnapshot {
     /// The next snapshot when a source hands over everything it has: what is equal stays the same object, what is not
     /// in the lists is gone.

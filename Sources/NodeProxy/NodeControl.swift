@@ -136,8 +136,9 @@ final class NodeRounds {
             state = .kubernetes(
                 KubernetesSource(
                     api, kinds: WatchedKind.all(rootNamespace: settings.rootNamespace), settings: settings,
+                    writesStatus: configuration.program.writesStatus,
                     wake: { [unowned node] in node.shared.withLock { $0.wake }?() },
-                    deliver: { [unowned node] mesh, _ in node.adopt(mesh) }))
+                    deliver: { [unowned node] update in node.adopt(update) }))
         } else {
             state = .file(
                 StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {
@@ -425,6 +426,25 @@ extension Node {
         let routes = HTTPRouteTable(mesh.routes)
         shared.withLock { $0.routes = routes }
         adopt(state)
+    }
+
+    /// A new state from the Kubernetes API, or a part of one; returns how many workloads there are.
+    func adopt(_ update: MeshUpdate) -> Int {
+        switch update {
+        case .whole(let mesh): adopt(mesh)
+        case .part(let changes):
+            let before = shared.withLock { $0.snapshot }
+            let changes = changes.differing(from: before)
+            guard !changes.isEmpty else { break }
+            let snapshot = before.applying(changes)
+            shared.withLock { $0.snapshot = snapshot }
+            tell(.snapshot(snapshot))
+            log.write(.debug, .state, "state changed", now: Kernel.realtimeNow()) { line in
+                line.field("workloads", number: changes.workloads.count)
+                line.field("removed", number: changes.removedWorkloads.count)
+            }
+        }
+        return shared.withLock { $0.snapshot.workloadCount }
     }
 
     /// What the mesh says of itself, with what this node was told over it.

@@ -61,8 +61,9 @@ final class WaypointRounds {
             state = .kubernetes(
                 KubernetesSource(
                     api, kinds: WatchedKind.all(rootNamespace: settings.rootNamespace), settings: settings,
+                    writesStatus: configuration.program.writesStatus,
                     wake: { waker.withLock { $0 }?() },
-                    deliver: { [unowned waypoint] mesh, _ in waypoint.adopt(mesh) }))
+                    deliver: { [unowned waypoint] update in waypoint.adopt(update) }))
         } else {
             state = .file(
                 StateSource(path: configuration.program.state, trustDomain: configuration.program.trustDomain) {
@@ -159,6 +160,25 @@ extension Waypoint {
         adopt(state)
         // A file of routes, where one is given, says all.
         if configuration.routes == nil { adopt(HTTPRouteTable(mesh.routes)) }
+    }
+
+    /// A new state from the Kubernetes API, or a part of one; returns how many workloads there are.
+    func adopt(_ update: MeshUpdate) -> Int {
+        switch update {
+        case .whole(let mesh): adopt(mesh)
+        case .part(let changes):
+            let before = shared.withLock { $0.snapshot }
+            let changes = changes.differing(from: before)
+            guard !changes.isEmpty else { break }
+            let snapshot = before.applying(changes)
+            shared.withLock { $0.snapshot = snapshot }
+            tell(.mesh(snapshot))
+            log.write(.debug, .state, "state changed", now: Kernel.realtimeNow()) { line in
+                line.field("workloads", number: changes.workloads.count)
+                line.field("removed", number: changes.removedWorkloads.count)
+            }
+        }
+        return shared.withLock { $0.snapshot.workloadCount }
     }
 
     /// A new state from the source: the next snapshot, to every worker.

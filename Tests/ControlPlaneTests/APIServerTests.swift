@@ -73,3 +73,39 @@ import Testing
         } throws: { "\($0)".contains("automountServiceAccountToken") }
     }
 }
+
+/// What is written on policies.
+@Suite struct PolicyConditionTests {
+    private let policy = ObjectReference(kind: "AuthorizationPolicy", namespace: "n", name: "p")
+
+    @Test func diagnosticsBecomeOneCondition() {
+        let other = ObjectReference(kind: "AuthorizationPolicy", namespace: "n", name: "q")
+        let conditions = PolicyCondition.all(
+            [policy, other],
+            [
+                ManifestDiagnostic(.warning, .selectsNothing, policy, at: nil, "idle"),
+                ManifestDiagnostic(.error, .unsupported, policy, at: nil, "HTTP"),
+            ])
+        #expect(conditions[policy] == PolicyCondition(isAccepted: false, message: "idle; HTTP"))
+        #expect(conditions[other] == PolicyCondition(isAccepted: true, message: "enforced as written"))
+    }
+
+    @Test func othersConditionsStayAndEqualOnesAreNotWritten() throws {
+        let condition = PolicyCondition(isAccepted: false, message: "say \"why\"\n")
+        let object =
+            #"{"metadata": {"resourceVersion": "7"}, "status": {"conditions": [{"type": "ZtunnelAccepted", "n": 1.5, "b": [true, null]}]}}"#
+        let text = try #require(condition.patch(of: try JSONReader.read(Array(object.utf8)), now: "T1"))
+        let patch = try JSONReader.read(Array(text.utf8))
+        #expect(text.contains(#"{"type":"ZtunnelAccepted","n":1.5,"b":[true,null]}"#))
+        #expect(patch["metadata"]?["resourceVersion"]?.string == "7")
+        guard case .sequence(let items)? = patch["status"]?["conditions"]?.content else { throw CancellationError() }
+        #expect(
+            items.count == 2 && items[1]["message"]?.string == "say \"why\"\n" && items[1]["status"]?.string == "False")
+        // Written, it needs no writing again; with another text it keeps the time of its status.
+        let written = try JSONReader.read(
+            Array("{\"metadata\":{\"resourceVersion\":\"8\"},\"status\":{\"conditions\":[\(items[1].json)]}}".utf8))
+        #expect(condition.patch(of: written, now: "T2") == nil)
+        let next = try #require(PolicyCondition(isAccepted: false, message: "else").patch(of: written, now: "T2"))
+        #expect(next.contains(#""lastTransitionTime":"T1""#))
+    }
+}

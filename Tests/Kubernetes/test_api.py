@@ -254,3 +254,48 @@ def test_a_server_that_is_away_at_the_start(bare):
         assert not bare.one.is_ready()
     wait_for(lambda: reaches(bare.client), "the service answers", 60)
     wait_for(bare.one.is_ready, "ready", 20)
+
+
+def test_an_endpoint_costs_no_recompilation(mesh):
+    """An edit of a slice is compiled by itself: the log knows it as a part, with one workload."""
+    before = state(mesh.one)["generation"]
+    mesh.one.ztun("log", "--level", "state=debug")
+    endpoint = mesh.manifests.files["slices.yaml"][0]["endpoints"][0]
+    endpoint["conditions"]["ready"] = False
+    mesh.publish()
+    line = mesh.one.wait_for_line("state changed")
+    assert "workloads=1" in line and "removed=0" in line, line
+    assert mesh.one.text().count("state loaded") == 1
+    assert state(mesh.one)["generation"] == before + 1
+    mesh.api.delete("Pod", "stranger")
+    mesh.one.wait_for_line("state changed", "removed=1")
+    wait_for(lambda: state(mesh.one)["workloads"] == 3, "one less")
+
+
+def conditions(api, plural, name):
+    with api.changed:
+        status = api.objects[plural][("default", name)].get("status", {})
+        return {condition["type"]: condition for condition in status.get("conditions", [])}
+
+
+def test_statuses_of_policies(bare):
+    """With --write-status policies say whether they are in force as written; others' conditions stay; nothing is written twice."""
+    rules = [{"to": [{"operation": {"methods": ["GET"]}}]}]
+    bare.manifests.authorization("layer7", {"action": "ALLOW", "rules": rules})["status"] = {
+        "conditions": [{"type": "ZtunnelAccepted", "status": "True"}]}
+    bare.manifests.peer_authentication("default", {"mtls": {"mode": "PERMISSIVE"}})
+    bare.start("--write-status")
+    policy = wait_for(lambda: conditions(bare.api, "authorizationpolicies", "layer7").get("ZtunAccepted"), "it is written", 20)
+    assert (policy["status"], policy["reason"]) == ("False", "UnsupportedValue") and "HTTP attributes" in policy["message"]
+    assert "ZtunnelAccepted" in conditions(bare.api, "authorizationpolicies", "layer7")
+    other = wait_for(lambda: conditions(bare.api, "peerauthentications", "default").get("ZtunAccepted"), "it is written", 20)
+    assert (other["status"], other["reason"]) == ("True", "Accepted")
+    # A change of the world is a round of the writer: what stands there is not written again.
+    written = len(bare.api.patches)
+    bare.api.delete("Pod", "stranger")
+    wait_for(lambda: state(bare.one)["workloads"] == 3, "the pod is gone")
+    bare.manifests.authorization("second", {"action": "DENY", "rules": []})
+    bare.api.put(bare.manifests.files["policies.yaml"][-1])
+    wait_for(lambda: "ZtunAccepted" in conditions(bare.api, "authorizationpolicies", "second"), "the next is written", 20)
+    assert {(plural, name) for plural, _, name, _, _ in bare.api.patches[written:]} == {("authorizationpolicies", "second")}
+    assert all(type == "application/merge-patch+json" for _, _, _, type, _ in bare.api.patches)

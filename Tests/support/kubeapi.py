@@ -317,7 +317,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if rest[:1] == ["namespaces"] and len(rest) >= 3:
             namespace, rest = rest[1], rest[2:]
         plural = rest[0] if rest else "?"
-        verb = "watch" if query.get("watch") in ("1", "true") else "list"
+        name = rest[1] if len(rest) == 2 else None
+        verb = "get" if name else "watch" if query.get("watch") in ("1", "true") else "list"
         with api.changed:
             api.requests.append((plural, verb))
         how = api.take_fault(plural, verb)
@@ -337,6 +338,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._status(404, "the server could not find the requested resource")
         if plural in api.forbidden:
             return self._status(403, f'{plural} is forbidden: User "system:serviceaccount:ztun-system:ztund" cannot {verb}')
+        if verb == "get":
+            with api.changed:
+                found = api.objects[plural].get((namespace or "", name))
+                body = json.dumps(found).encode()
+            return self._body(200, body) if found else self._status(404, f'{plural} "{name}" not found')
         if verb == "watch":
             return self._watch(plural, version, namespace, query, how)
         return self._list(plural, version, namespace, query, how)
@@ -460,6 +466,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             found = api.objects.get(plural, {}).get((namespace, name))
             if found is None or part != "status":
                 return self._status(404, "not found")
+            version = body.get("metadata", {}).get("resourceVersion")
+            if version not in (None, found["metadata"]["resourceVersion"]):
+                return self._status(409, "the object has been modified")
             document = copy.deepcopy(found)
             document.setdefault("status", {}).update(body.get("status", {}))
             api.put(document)

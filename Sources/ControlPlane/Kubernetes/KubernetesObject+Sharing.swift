@@ -19,18 +19,4 @@ extension KubernetesObject {
         default: break
         }
     }
-
-    /// Forgets what these kinds carry and nobody reads.
-    mutating func dropUnused() {
-        switch self {
-        case .pod(var pod):
-            pod.metadata.created = ""
-            self = .pod(pod)
-        case .endpointSlice(var slice):
-            slice.metadata.created = ""
-            slice.metadata.annotations = [:]
-            self = .endpointSlice(slice)
-        default: break
-        }
-    }
 }

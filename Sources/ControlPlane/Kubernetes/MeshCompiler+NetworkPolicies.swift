@@ -13,17 +13,6 @@ extension MeshCompiler {
             labels["kubernetes.io/metadata.name"] = name
             namespaces[name] = .init(labels: LabelSet(labels), mode: mode(object.metadata))
         }
-        for name in objects.networkPolicies.keys.sorted() {
-            guard let (policy, metadata) = objects.networkPolicies[name] else { continue }
-            let reaches = objects.pods.values.contains {
-                $0.metadata.namespace == policy.namespace && policy.pods.matches($0.metadata.labels)
-            }
-            if !reaches {
-                tell(
-                    .warning, .selectsNothing, "NetworkPolicy", metadata,
-                    "its podSelector selects no pod: it protects nothing")
-            }
-        }
         return NetworkPolicyTable(
             policies: objects.networkPolicies.keys.sorted().compactMap { objects.networkPolicies[$0]?.policy },
             namespaces: namespaces, nodes: objects.nodes.mapValues(\.addresses))

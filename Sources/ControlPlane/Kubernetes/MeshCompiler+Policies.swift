@@ -2,7 +2,7 @@ internal import MeshModel
 
 extension MeshCompiler {
     /// Which policies are attached to workloads by their labels.
-    struct Attachments {
+    struct Attachments: Sendable {
         /// Selector policies by namespace, sorted by key; those of the root namespace are for all.
         var selectors: [String: [(key: String, selector: LabelSelector)]] = [:]
         var peers: PeerAuthenticationConversion
@@ -10,8 +10,8 @@ extension MeshCompiler {
         var unreadable: [String: [String]] = [:]
     }
 
-    /// The policies of the mesh, and what attaches them.
-    mutating func compilePolicies() -> (policies: [AuthorizationPolicy], attachments: Attachments) {
+    /// The policies of the mesh; what attaches them is kept.
+    mutating func compilePolicies() -> [AuthorizationPolicy] {
         var policies: [AuthorizationPolicy] = []
         let peers = PeerAuthenticationConversion(
             objects.peerAuthentications.values, rootNamespace: rootNamespace)
@@ -56,11 +56,12 @@ extension MeshCompiler {
                     "no usable version of it is known: until there is, connections into the pods it may be for are refused"
                 ))
         }
-        return (policies, attachments)
+        self.attachments = attachments
+        return policies
     }
 
     /// The keys of the policies attached to a workload.
-    func policyKeys(namespace: String, labels: LabelSet, _ attachments: Attachments) -> [String] {
+    func policyKeys(namespace: String, labels: LabelSet) -> [String] {
         var keys: [String] = []
         for entry in attachments.selectors[namespace] ?? [] where entry.selector.matches(labels) {
             keys.append(entry.key)
@@ -77,26 +78,59 @@ extension MeshCompiler {
         return keys
     }
 
-    /// Tells of selectors that reach no pod.
-    mutating func tellOfIdlePolicies(_ used: Set<String>, _ attachments: Attachments) {
-        for name in objects.authorizationPolicies.keys.sorted() {
-            guard let source = objects.authorizationPolicies[name], source.selector != nil,
-                attachments.selectors[name.namespace]?.contains(where: { $0.key == "\(name.namespace)/\(name.name)" })
-                    ?? false, !used.contains("\(name.namespace)/\(name.name)")
-            else { continue }
-            tell(
-                .warning, .selectsNothing, "AuthorizationPolicy", source.metadata,
-                "its selector selects no pod: it protects nothing")
+    /// Whether any pod of a namespace, or of the mesh, is selected.
+    private func reaches(_ selector: LabelSelector, _ namespace: String?) -> Bool {
+        guard let namespace else {
+            return labelsInUse.values.contains { $0.keys.contains { selector.matches($0) } }
         }
-        for name in objects.peerAuthentications.keys.sorted() where name.namespace != rootNamespace {
-            guard let source = objects.peerAuthentications[name], let selector = source.selector else { continue }
-            let isUsed = objects.pods.values.contains {
-                $0.metadata.namespace == name.namespace && selector.matches($0.metadata.labels)
+        return labelsInUse[namespace]?.keys.contains { selector.matches($0) } ?? false
+    }
+
+    /// Tells of the selectors of a namespace's policies, and of its services without slices, that reach no pod.
+    mutating func tellOfSelectors(in namespace: String) {
+        unit(.selectors(namespace)) { compiler in
+            for (name, source) in compiler.objects.authorizationPolicies where name.namespace == namespace {
+                guard let selector = source.selector,
+                    compiler.attachments.selectors[namespace]?.contains(where: { $0.key == "\(namespace)/\(name.name)" }
+                    )
+                        ?? false,
+                    !compiler.reaches(selector, namespace == compiler.rootNamespace ? nil : namespace)
+                else { continue }
+                compiler.tellOfIdle("AuthorizationPolicy", source.metadata, "its selector selects no pod")
             }
-            guard !isUsed else { continue }
-            tell(
-                .warning, .selectsNothing, "PeerAuthentication", source.metadata,
-                "its selector selects no pod: it protects nothing")
+            for (name, source) in compiler.objects.peerAuthentications
+            where name.namespace == namespace && namespace != compiler.rootNamespace {
+                guard let selector = source.selector, !compiler.reaches(selector, namespace) else { continue }
+                compiler.tellOfIdle("PeerAuthentication", source.metadata, "its selector selects no pod")
+            }
+            for (name, source) in compiler.objects.networkPolicies
+            where name.namespace == namespace && !compiler.reaches(source.policy.pods, namespace) {
+                compiler.tellOfIdle("NetworkPolicy", source.metadata, "its podSelector selects no pod")
+            }
         }
+    }
+
+    private mutating func tellOfIdle(_ kind: String, _ metadata: Kubernetes.Metadata, _ what: String) {
+        tell(.warning, .selectsNothing, kind, metadata, "\(what): it protects nothing")
+    }
+}
+
+extension ObjectSet {
+    /// The policies that carry a status.
+    var statusPolicies: [ObjectReference] {
+        authorizationPolicies.keys.map {
+            ObjectReference(kind: "AuthorizationPolicy", namespace: $0.namespace, name: $0.name)
+        }
+            + peerAuthentications.keys.map {
+                ObjectReference(kind: "PeerAuthentication", namespace: $0.namespace, name: $0.name)
+            }
+    }
+
+    /// The namespaces that hold policies.
+    var selectorNamespaces: Set<String> {
+        var names = Set(authorizationPolicies.keys.map(\.namespace))
+        names.formUnion(peerAuthentications.keys.map(\.namespace))
+        names.formUnion(networkPolicies.keys.map(\.namespace))
+        return names
     }
 }

@@ -1,6 +1,9 @@
 internal import MeshModel
 
 extension MeshCompiler {
+    /// What a pod is called as a workload.
+    func uid(ofPod name: ObjectName) -> String { "\(settings.clusterID)//Pod/\(name.namespace)/\(name.name)" }
+
     /// A pod as the mesh sees it; nil while it has no address, and when it will not run again.
     mutating func compile(_ pod: Kubernetes.Pod) -> Workload.Fields? {
         guard !pod.isOver else { return nil }
@@ -12,7 +15,7 @@ extension MeshCompiler {
         let labels = pod.metadata.labels
         let membership = memberships[name]
         var fields = Workload.Fields()
-        fields.uid = "\(settings.clusterID)//Pod/\(name.namespace)/\(name.name)"
+        fields.uid = uid(ofPod: name)
         fields.name = name.name
         fields.namespace = name.namespace
         fields.addresses = pod.addresses

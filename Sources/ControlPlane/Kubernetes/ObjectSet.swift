@@ -22,7 +22,7 @@ struct ObjectSet: Sendable {
     var namespaces: [String: Kubernetes.Namespace] = [:]
     var nodes: [String: Kubernetes.Node] = [:]
     var serviceAccounts: [ObjectName: Kubernetes.ServiceAccount] = [:]
-    var pods: [ObjectName: Kubernetes.Pod] = [:]
+    var pods = PodTable()
     var services: [ObjectName: Kubernetes.Service] = [:]
     var endpointSlices: [ObjectName: Kubernetes.EndpointSlice] = [:]
     var gateways: [ObjectName: Kubernetes.Gateway] = [:]
@@ -113,6 +113,31 @@ struct ObjectSet: Sendable {
         case "NetworkPolicy": return networkPolicies[name].map { .networkPolicy($0.policy, $0.metadata) }
         case "MeshConfig": return meshConfig.map { .meshConfig($0) }
         default: return nil
+        }
+    }
+
+    /// The names of all objects of a kind.
+    func references(of kind: String) -> [ObjectReference] {
+        func all(_ names: some Sequence<ObjectName>) -> [ObjectReference] {
+            names.map { ObjectReference(kind: kind, namespace: $0.namespace, name: $0.name) }
+        }
+        switch kind {
+        case "Namespace": return all(namespaces.keys.map { ObjectName("", $0) })
+        case "Node": return all(nodes.keys.map { ObjectName("", $0) })
+        case "ServiceAccount": return all(serviceAccounts.keys)
+        case "Pod": return all(pods.names)
+        case "Service": return all(services.keys)
+        case "EndpointSlice": return all(endpointSlices.keys)
+        case "Gateway": return all(gateways.keys)
+        case "HTTPRoute": return all(httpRoutes.keys)
+        case "VirtualService": return all(virtualServices.keys)
+        case "ServiceEntry": return all(serviceEntries.keys)
+        case "WorkloadEntry": return all(workloadEntries.keys)
+        case "AuthorizationPolicy": return all(authorizationPolicies.keys)
+        case "PeerAuthentication": return all(peerAuthentications.keys)
+        case "NetworkPolicy": return all(networkPolicies.keys)
+        case "MeshConfig": return meshConfig == nil ? [] : [ObjectReference(kind: kind, namespace: "", name: "istio")]
+        default: return []
         }
     }
 }

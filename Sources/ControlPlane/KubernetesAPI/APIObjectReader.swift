@@ -4,8 +4,7 @@ internal import MeshModel
 struct APIObjectReader {
     private let kind: WatchedKind
     private let path: ManifestPath
-    /// Equal label sets share storage.
-    private var labels: Set<LabelSet> = []
+    private var storage = SharedStorage()
 
     /// - Parameter source: the server, for messages.
     init(_ kind: WatchedKind, source: String) {
@@ -24,10 +23,7 @@ struct APIObjectReader {
             guard var object = try KubernetesObject.decode(.init(apiVersion: version, kind: kind.kind), root) else {
                 return nil
             }
-            // Labels of pods come and go with every rollout: what nobody carries any more must not stay.
-            if labels.count > 20_000 { labels = [] }
-            object.share(&labels)
-            object.dropUnused()
+            storage.share(&object)
             return .upsert(object)
         } catch {
             let steps = error.path.reduce(into: "") { $0 += $1.hasPrefix("[") || $0.isEmpty ? $1 : ".\($1)" }

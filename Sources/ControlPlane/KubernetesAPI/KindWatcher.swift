@@ -11,8 +11,6 @@ final class KindWatcher {
     private var session: WatchSession
     private var reader: APIObjectReader
     private let unread: Set<String>
-    /// What exists, as far as was said.
-    private var known: Set<ObjectReference> = []
     /// What the pages of the list that is under way have named.
     private var seen: Set<ObjectReference> = []
 
@@ -124,8 +122,8 @@ final class KindWatcher {
         seen.formUnion(names)
         let next = root["metadata"]?["continue"]?.string ?? ""
         if session.onPage(resourceVersion: resourceVersion, continuing: next) {
-            edits += known.subtracting(seen).map { .remove($0) }
-            (known, seen) = (seen, [])
+            edits.append(.sweep(kind: kind.kind == "ConfigMap" ? "MeshConfig" : kind.kind, keeping: seen))
+            seen = []
         }
         let knowledge = session.knowledge
         inbox.add(edits, of: index) { report in
@@ -203,11 +201,8 @@ final class KindWatcher {
         guard let reference else { return nil }
         switch type {
         case "ADDED", "MODIFIED":
-            known.insert(reference)
             return try reader.edit(object, version: kind.apiVersion(session.versionIndex), isListed: false)
-        case "DELETED":
-            known.remove(reference)
-            return .remove(reference)
+        case "DELETED": return .remove(reference)
         default: throw .rubbish("an event of \(kind.plural) has the type \(type.quoted)")
         }
     }

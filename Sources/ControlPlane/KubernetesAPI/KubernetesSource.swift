@@ -8,17 +8,19 @@ internal import Telemetry
 /// ``check(now:)``. Nothing is delivered before every kind was listed, or is known not to be served; afterwards the last good
 /// state serves whatever the API server does.
 package final class KubernetesSource: Sendable {
-    /// Takes each state with its generation, from 1.
-    package typealias Deliver = @Sendable (CompiledMesh, UInt64) -> Void
+    /// Takes each state, or what has changed of it; returns how many workloads there are then.
+    package typealias Deliver = @Sendable (MeshUpdate) -> Int
 
     package let server: APIServer
-    private let settings: KubernetesSettings
     private let deliver: Deliver
     private let inbox: KubernetesInbox
     private let stopping = StopSignal()
     private let threads: Lock<[ControlThread]>
-    private let store: Lock<ObjectStore>
+    private let assembly: Lock<MeshAssembly>
     private let published = Lock(Published())
+    /// Nil unless statuses are written.
+    private let writer: Lock<PolicyStatusWriter?>
+    private let writesStatus: Bool
 
     private struct Published {
         var generation: UInt64 = 0
@@ -32,24 +34,30 @@ package final class KubernetesSource: Sendable {
     }
 
     /// - Parameters:
+    ///   - writesStatus: whether policies get a condition that says whether they are in force as written.
     ///   - wake: makes somebody call ``check(now:)``; from any thread.
     ///   - deliver: takes each state, on the thread that checks.
     package init(
-        _ server: APIServer, kinds: [WatchedKind], settings: KubernetesSettings,
+        _ server: APIServer, kinds: [WatchedKind], settings: KubernetesSettings, writesStatus: Bool = false,
         wake: @escaping @Sendable () -> Void, deliver: @escaping Deliver
     ) {
         self.server = server
-        self.settings = settings
         self.deliver = deliver
+        self.writesStatus = writesStatus
+        writer = Lock(nil)
         inbox = KubernetesInbox(kinds, wake: wake)
         threads = Lock([])
-        store = Lock(ObjectStore())
+        assembly = Lock(MeshAssembly(settings: settings))
         published.withLock { $0.reports = kinds.map { KubernetesInbox.Report(kind: $0) } }
     }
 
     /// Begins to list and watch.
     /// - Throws: ``ControlThreadFailure`` when the system has no thread left.
     package func start() throws(ControlThreadFailure) {
+        if writesStatus {
+            let made = try PolicyStatusWriter(server, stop: stopping)
+            writer.withLock { $0 = made }
+        }
         for (index, report) in inbox.reports.enumerated() {
             let watcher = Lock(KindWatcher(report.kind, at: index, of: server, inbox: inbox, stop: stopping))
             let thread = try ControlThread(name: "ztun-kube-\(index)", interval: 0) { _ in
@@ -69,31 +77,36 @@ package final class KubernetesSource: Sendable {
             return threads
         }
         for thread in all { thread.stop() }
+        writer.withLock { $0 }?.stop()
     }
 
     /// Puts together what has come since the last time, and delivers it.
     /// - Parameter now: nanoseconds of the Unix epoch.
     @discardableResult
     package func check(now: Int64) -> FileSource<LocalState>.Outcome {
-        store.withLock { store in
+        assembly.withLock { assembly in
             let (edits, reports) = inbox.take()
             published.withLock { $0.reports = reports }
-            store.apply(edits)
+            assembly.take(ObjectEdits(edits))
             guard reports.allSatisfy({ $0.knowledge != .unknown }) else { return .settling }
-            let isFirst = published.withLock { $0.generation == 0 }
-            guard isFirst || store.isChanged else { return .unchanged }
-            let mesh = store.compile(settings)
-            let generation = published.withLock { published in
+            guard let update = assembly.compile() else { return .unchanged }
+            let workloads = deliver(update)
+            let diagnostics = assembly.diagnostics
+            published.withLock { published in
                 published.generation += 1
                 published.loadedAt = now
-                published.diagnostics = mesh.diagnostics
-                published.workloads = mesh.workloads.count
+                published.diagnostics = diagnostics
+                published.workloads = workloads
+                guard case .whole(let mesh) = update else { return }
                 published.services = mesh.services.count
                 published.policies = mesh.policies.count
                 published.routes = mesh.routes.count
-                return published.generation
             }
-            deliver(mesh, generation)
+            if let writer = writer.withLock({ $0 }) {
+                writer.want(PolicyCondition.all(assembly.compiler.objects.statusPolicies, diagnostics))
+            }
+            // After an event there is nothing to give back to the system.
+            guard case .whole = update else { return .unchanged }
             return .loaded
         }
     }
@@ -103,7 +116,7 @@ package final class KubernetesSource: Sendable {
     ///   - files: each with a name for messages.
     ///   - replacesPolicies: whether the policies in force are left out.
     func candidate(_ files: [(name: String, bytes: [UInt8])], replacesPolicies: Bool) -> CompiledMesh {
-        store.withLock { $0 }.candidate(files, replacesPolicies: replacesPolicies, settings)
+        assembly.withLock { $0 }.candidate(files, replacesPolicies: replacesPolicies)
     }
 
     /// Whether a first state was delivered.
@@ -139,6 +152,9 @@ package final class KubernetesSource: Sendable {
             status.ageSeconds = max(0, (now - loadedAt) / 1_000_000_000)
         }
         status.lastError = Self.fault(published)
+        if let fault = writer.withLock({ $0 })?.fault, !fault.isEmpty {
+            status.lastError += (status.lastError.isEmpty ? "" : "; ") + "statuses cannot be written: \(fault)"
+        }
         status.workloads = published.workloads
         status.services = published.services
         status.policies = published.policies

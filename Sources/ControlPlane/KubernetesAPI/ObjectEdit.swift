@@ -4,6 +4,8 @@ enum ObjectEdit: Sendable {
     case upsert(KubernetesObject)
     /// It is gone.
     case remove(ObjectReference)
+    /// Of its kind nothing else is there.
+    case sweep(kind: String, keeping: Set<ObjectReference>)
     /// It is there, but cannot be read; the last version that could stays in force.
     case refuse(ObjectReference, ManifestDiagnostic)
 }
