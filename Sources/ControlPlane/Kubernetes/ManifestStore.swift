@@ -55,7 +55,7 @@ struct ManifestStore: Sendable {
         fresh = []
         let isFirst = inForce.isEmpty
         // What could not be read then, and not since.
-        let neverRead = Set(unreadable.map(\.reference))
+        let neverRead = Set(self.unreadable.map(\.reference))
         var next: [ObjectReference: KubernetesObject] = [:]
         var diagnostics: [ManifestDiagnostic] = []
         for path in files.keys.sorted() {
