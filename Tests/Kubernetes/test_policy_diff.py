@@ -10,6 +10,7 @@ from support.programs import program
 from support.waiting import wait_for
 
 from .conftest import VIP
+from .test_api import api_stage
 
 
 def policy(kind, name, spec, api="security.istio.io/v1", namespace="default"):
@@ -151,6 +152,28 @@ def test_classes_of_the_last_day(mesh, tmp_path):
     assert all(not one["before"]["allowed"] and one["after"]["allowed"] for one in report["changes"])
     on_top = diff(mesh.two, empty)["changes"]
     assert {one["after"]["decidedBy"] for one in on_top} == {"AuthorizationPolicy default/all"}
+
+
+@pytest.mark.root
+def test_over_the_kubernetes_api(tmp_path):
+    """The objects of an API server in the place of a folder: the diff, the edit, and what is left without it."""
+    edit = tmp_path / "edit.yaml"
+    edit.write_text(yaml.safe_dump_all(EDITS["allow one caller"]))
+    with api_stage(tmp_path) as mesh:
+        mesh.start()
+        wait_for(lambda: mesh.client.curl(f"http://{VIP}/").returncode == 0, "the service answers", 20)
+        with contextlib.closing(Held(mesh.client, mesh.server.ipv4, 7000).socket), \
+                contextlib.closing((held := Held(mesh.stranger, mesh.server.ipv4, 7000)).socket):
+            here = wait_for(lambda: opened(diff(mesh.one, edit)), "the diff knows it")
+            assert [one["sourceAddress"] for one in here] == [held.address]
+            mesh.manifests.files["zz-edit.yaml"] = EDITS["allow one caller"]
+            mesh.publish()
+            wait_for(lambda: not held.lives(), "the edit cuts it")
+        wait_for(lambda: mesh.stranger.curl(f"http://{VIP}/").returncode, "it is refused")
+        empty = tmp_path / "nothing.yaml"
+        empty.write_text("")
+        after = wait_for(lambda: diff(mesh.two, "--replace", empty)["changes"], "without policies it would be allowed")
+        assert {one["source"] for one in after} == {"default/stranger"} and all(one["after"]["allowed"] for one in after)
 
 
 @pytest.mark.root
