@@ -25,6 +25,8 @@ package struct CaptureOptions: Sendable, Hashable {
     package var probeCgroup: String?
     /// A folder of the BPF file system, made when it is missing.
     package var bpfDirectory = "/sys/fs/bpf/ztun"
+    /// Where a boot gate has its pins.
+    package var gateDirectory = BootGate.usualFolder
     /// The program that installs rules: a name looked up on PATH, or a path.
     package var nftProgram: String
     /// Nanoseconds until a failed enrolment or removal is tried again.

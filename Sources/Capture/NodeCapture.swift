@@ -22,6 +22,10 @@ package final class NodeCapture {
     /// Hears of changes in the pods' namespaces; nil when the process has no descriptor left for it.
     package let watch = NamespaceWatch.start()
 
+    /// The boot gate, where one is installed.
+    var gate: BootGate?
+    var gateIdentity: UInt64?
+
     /// Nothing happens before the first pod needs it.
     package init(_ options: CaptureOptions) {
         self.options = options
@@ -110,7 +114,9 @@ package final class NodeCapture {
     }
 
     /// What a person should know of the node's capture, as sentences.
-    package var notes: [String] {
+    package var notes: [String] { modeNotes + [gateNote].compactMap(\.self) }
+
+    private var modeNotes: [String] {
         guard let programs else {
             guard options.mode == .auto, let obstacle else { return [] }
             return ["pods are captured with nft, since BPF is not possible: \(obstacle)"]

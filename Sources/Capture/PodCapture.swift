@@ -182,6 +182,7 @@ package final class PodCapture {
         guard let now else { return .none }
         // Of an adopted pod, the ztund before this one accepts a little longer.
         canarySchedule.request(at: self.now &+ (isAdopted ? options.verifyInterval : 1_000_000))
+        passGate()
         return .opened(now)
     }
 
@@ -215,6 +216,7 @@ package final class PodCapture {
             let opened = try NetworkNamespace(path: location.path)
             choice = try node.choice(for: opened, rerouted: reroutedInterfaces, now: now)
             namespace = opened
+            waitAtGate()
         case .openSockets:
             sockets = try PodSockets(
                 in: try opened(), keepAlive: options.keepAlive, binding: choice.binding,
@@ -252,7 +254,10 @@ package final class PodCapture {
             redirection = nil
         case .installRedirection:
             handsOver = handsOver || (redirection?.isTakenOver ?? false)
-            if !handsOver { try redirection?.uninstall() }
+            if !handsOver {
+                try redirection?.uninstall()
+                leaveGate(isGone: false)
+            }
             notices = nil
         }
     }
@@ -306,6 +311,7 @@ package final class PodCapture {
 
     private func lose(_ reason: String, _ now: UInt64) {
         enrolment.lost(reason, now: now)
+        leaveGate(isGone: true)
         notices = nil
         older = nil
         namespace = nil

@@ -1,9 +1,9 @@
 internal import CLinux
 
 /// The cgroup (version 2) whose processes' connects are looked at.
-enum PodCgroup {
+package enum PodCgroup {
     /// Where systems mount the version 2 tree: by itself, or beside version 1.
-    private static let mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+    static let mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
     /// What kubelet calls the parent of all pods, by its two drivers.
     private static let parents = ["kubepods.slice", "kubepods"]
 

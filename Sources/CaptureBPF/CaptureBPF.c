@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "CaptureObject.h"
+#include "CaptureWords.h"
 #include "Layout.h"
 
 #ifndef BPF_FS_MAGIC
@@ -44,7 +45,7 @@ static int note(enum libbpf_print_level level, const char *format, va_list argum
 
 const char *zt_capture_error(void) { return words; }
 
-static void quiet(void) {
+void zt_capture_quiet(void) {
     words[0] = 0;
     libbpf_set_print(note);
 }
@@ -133,7 +134,7 @@ static void unpin(struct zt_capture *c) {
 }
 
 struct zt_capture *zt_capture_open(const char *folder, int *result) {
-    quiet();
+    zt_capture_quiet();
     struct zt_capture *c = calloc(1, sizeof *c);
     if (!c) {
         *result = -ENOMEM;
@@ -231,7 +232,7 @@ static int attach_cgroup(
 }
 
 int zt_capture_attach_connect(struct zt_capture *c, const char *cgroup) {
-    quiet();
+    zt_capture_quiet();
     int four = attach_cgroup(c, "ztun_connect4", BPF_CGROUP_INET4_CONNECT, cgroup, "connect4", &c->connect4);
     if (four < 0) return four;
     int six = attach_cgroup(c, "ztun_connect6", BPF_CGROUP_INET6_CONNECT, cgroup, "connect6", &c->connect6);
@@ -255,7 +256,7 @@ int zt_capture_connect_is_attached(struct zt_capture *c, const char *cgroup) {
 }
 
 int zt_capture_attach_probe(struct zt_capture *c, const char *cgroup) {
-    quiet();
+    zt_capture_quiet();
     return attach_cgroup(c, "ztun_probe", BPF_CGROUP_SOCK_OPS, cgroup, "probe", &c->probe);
 }
 
@@ -269,7 +270,7 @@ static const struct {
 };
 
 int zt_capture_attach_rewriting(struct zt_capture *c, const char *cgroup) {
-    quiet();
+    zt_capture_quiet();
     int fresh = 0;
     for (int i = 0; i < 3; i++) {
         int result = attach_cgroup(c, rewriting[i].program, rewriting[i].type, cgroup, rewriting[i].pin, &c->rewrites[i]);
@@ -354,7 +355,7 @@ static int is_in(const struct bpf_link_info *info, uint64_t inode) {
 }
 
 int zt_capture_attach_lookup(struct zt_capture *c, uint64_t pod, int namespace_fd, uint64_t namespace_inode) {
-    quiet();
+    zt_capture_quiet();
     char path[320];
     struct bpf_link_info info;
     int result = pod_path(c, path, sizeof path, pod);
@@ -402,7 +403,7 @@ int zt_capture_listener(struct zt_capture *c, uint64_t pod, int kind, uint64_t *
 }
 
 int zt_capture_set_listener(struct zt_capture *c, uint64_t pod, int kind, int socket) {
-    quiet();
+    zt_capture_quiet();
     struct zt_slot slot = {.pod = pod, .listener = (uint32_t)kind};
     uint64_t wanted = 0, found = 0, value = (uint64_t)socket;
     int result = zt_socket_cookie(socket, &wanted);
@@ -420,7 +421,7 @@ int zt_capture_clear_listener(struct zt_capture *c, uint64_t pod, int kind) {
 }
 
 int zt_capture_set_pod(struct zt_capture *c, uint64_t pod, uint32_t flags) {
-    quiet();
+    zt_capture_quiet();
     struct zt_pod value = {.flags = flags};
     return bpf_map_update_elem(c->pods, &pod, &value, BPF_ANY) < 0 ? -errno : 0;
 }
@@ -436,7 +437,7 @@ uint32_t zt_capture_pod_flags(struct zt_capture *c, uint64_t pod) {
 }
 
 int zt_capture_set_targets(struct zt_capture *c, uint64_t pod, const uint8_t ip4[16], const uint8_t ip6[16]) {
-    quiet();
+    zt_capture_quiet();
     struct zt_pod_targets wanted, found;
     memcpy(&wanted.ip4, ip4, 16);
     memcpy(&wanted.ip6, ip6, 16);
@@ -512,7 +513,7 @@ static int set_exactly(int map, size_t key_size, const char *wanted, int count, 
 }
 
 int zt_capture_set_addresses(struct zt_capture *c, uint64_t pod, const uint8_t *addresses, int count) {
-    quiet();
+    zt_capture_quiet();
     struct zt_pod_address keys[64];
     if (count > 64) return -E2BIG;
     for (int i = 0; i < count; i++) {
@@ -523,13 +524,13 @@ int zt_capture_set_addresses(struct zt_capture *c, uint64_t pod, const uint8_t *
 }
 
 int zt_capture_set_node_addresses(struct zt_capture *c, const uint8_t *addresses, int count) {
-    quiet();
+    zt_capture_quiet();
     return set_exactly(c->nodes, 16, (const char *)addresses, count, 0, NULL);
 }
 
 // A prefix tree refuses BPF_NOEXIST on some kernels, so it has its own way: the few entries are set, others deleted.
 int zt_capture_set_sources(struct zt_capture *c, const uint8_t *addresses, const uint8_t *lengths, int count) {
-    quiet();
+    zt_capture_quiet();
     struct zt_prefix key, next;
     const void *last = NULL;
     uint8_t one = 1;

@@ -18,6 +18,7 @@ package struct NodeConfiguration: Hashable, Sendable {
     package let podCgroup: String?
     package let probeCgroup: String?
     package let bpfDirectory: String
+    package let gateDirectory: String
     package let probeSources: [IPPrefix]
     package let dataPath: DataPathOptions
     /// What is to be told of variables that are not obeyed.
@@ -60,6 +61,7 @@ package struct NodeConfiguration: Hashable, Sendable {
         podCgroup = options.podCgroup
         probeCgroup = options.probeCgroup
         bpfDirectory = options.bpfDirectory ?? "/sys/fs/bpf/ztun"
+        gateDirectory = options.gateDirectory ?? "/sys/fs/bpf/ztun-gate"
         onExit = options.onExit ?? .remove
         discover = options.discover
         replaces = options.replace ?? false

@@ -51,6 +51,8 @@ package struct NodeOptions: Hashable, Sendable {
     package var probeCgroup: String?
     /// Where BPF programs and maps are pinned.
     package var bpfDirectory: String?
+    /// Where a boot gate has its pins.
+    package var gateDirectory: String?
     /// Sources, as addresses or CIDR ranges, that reach the pods' programs directly.
     package var probeSources: [IPPrefix] = []
     /// What the file says of the data path, defaults included.
@@ -63,7 +65,7 @@ package struct NodeOptions: Hashable, Sendable {
     /// The keys a file may have.
     static let keys =
         ProgramOptions.keys + [
-            "pods", "capture", "onExit", "canary", "podCgroup", "probeCgroup", "bpfDir", "probeSources",
+            "pods", "capture", "onExit", "canary", "podCgroup", "probeCgroup", "bpfDir", "gateDir", "probeSources",
         ]
         + ["replace", "whenReplaced", "discover"]
         + DataPathSetting.all.map(\.key)
@@ -94,6 +96,7 @@ package struct NodeOptions: Hashable, Sendable {
         podCgroup = try fields.path("podCgroup")
         probeCgroup = try fields.path("probeCgroup")
         bpfDirectory = try fields.path("bpfDir")
+        gateDirectory = try fields.path("gateDir")
         probeSources = try fields.list("probeSources") { reader throws(ConfigurationError) in
             try reader.parsed("an address or a CIDR range") { IPPrefix($0) }
         }
@@ -123,6 +126,7 @@ package struct NodeOptions: Hashable, Sendable {
         merged.podCgroup = podCgroup ?? others.podCgroup
         merged.probeCgroup = probeCgroup ?? others.probeCgroup
         merged.bpfDirectory = bpfDirectory ?? others.bpfDirectory
+        merged.gateDirectory = gateDirectory ?? others.gateDirectory
         merged.onExit = onExit ?? others.onExit
         if merged.discover.isEmpty { merged.discover = others.discover }
         merged.replace = replace ?? others.replace

@@ -41,6 +41,7 @@ package enum SettingsHandbook {
             "cgroup of the agent whose probes reach the pods directly, for `bpf`"
         ),
         ("bpfDir", "--bpf-dir", "", "/sys/fs/bpf/ztun", "where `bpf` keeps programs and maps"),
+        ("gateDir", "--gate-dir", "", "/sys/fs/bpf/ztun-gate", "where `ztun gate` keeps the boot gate (docs/gate.md)"),
         ("probeSources", "--probe-source", "", "", "sources that reach the pods directly"),
         ("runDir", "--run-dir", "", "/run/ztun", "directory of the control socket"),
         ("adminAddress", "--admin-address", "", "127.0.0.1:15000", "admin listener"),

@@ -121,6 +121,7 @@ final class NodeRounds {
         options.keepAlive.interval = Int32(clamping: configuration.dataPath.keepaliveInterval)
         options.keepAlive.probes = Int32(clamping: configuration.dataPath.keepaliveRetries)
         options.canary = configuration.canary
+        options.gateDirectory = configuration.gateDirectory
         options.podCgroup = configuration.podCgroup
         options.probeCgroup = configuration.probeCgroup
         options.bpfDirectory = configuration.bpfDirectory
@@ -324,6 +325,7 @@ final class NodeRounds {
         defer { if !isReplaced { decideFailOpen() } }
         let start = Kernel.monotonicNow()
         if capture.refresh(now: start) { reconsiderPods() }
+        if capture.refreshGate() { for pod in pods.values { pod.passGate() } }
         for capture in Array(pods.values) {
             let now = Kernel.monotonicNow()
             // A thousand pods at the start take a minute: certificates, state and status have their turns in between.
@@ -384,6 +386,7 @@ final class NodeRounds {
     func removeAll() {
         guard node.configuration.onExit == .remove, !isReplaced else { return }
         isEnding = true
+        self.capture.shutGate()
         for capture in Array(pods.values) {
             let now = Kernel.monotonicNow()
             capture.remove(now: now)

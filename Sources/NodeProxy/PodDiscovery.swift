@@ -13,6 +13,8 @@ final class PodDiscovery {
         case enrol(PodLocation)
         /// It is not taken in; why, for a person.
         case leave(String)
+        /// As above, and it never will be: its pod is no part of the mesh.
+        case outside(String)
     }
 
     private let folders: [String]
@@ -22,6 +24,8 @@ final class PodDiscovery {
     private static let interval: UInt64 = 5_000_000_000
     /// Why each namespace is left alone, by where it was found.
     private(set) var left: [String: String] = [:]
+    /// The namespaces whose pods are no part of the mesh, by the state.
+    private(set) var outside: [String] = []
 
     /// - Parameters:
     ///   - folders: of named namespaces or of pods' control groups.
@@ -38,6 +42,7 @@ final class PodDiscovery {
         dueAt = now + Self.interval
         var found: [PodLocation] = []
         left = [:]
+        outside = []
         for folder in folders {
             guard let candidates = NamespaceCensus.candidates(in: folder) else {
                 left[folder] = "there is no such folder, or it cannot be read"
@@ -47,6 +52,9 @@ final class PodDiscovery {
                 switch verdict(candidate, snapshot) {
                 case .enrol(let location): found.append(location)
                 case .leave(let reason): left[candidate.label] = reason
+                case .outside(let reason):
+                    left[candidate.label] = reason
+                    outside.append(candidate.path)
                 }
             }
         }
@@ -82,8 +90,8 @@ final class PodDiscovery {
             return .leave("its addresses belong to more than one workload, \(workloads[0]) among them")
         }
         guard fields.networkMode == .standard else { return .leave("\(workload) shares its node's network") }
-        guard fields.tunnelProtocol == .hbone else { return .leave("\(workload) is not in the mesh") }
-        guard !fields.nativeTunnel else { return .leave("\(workload) speaks HBONE itself") }
+        guard fields.tunnelProtocol == .hbone else { return .outside("\(workload) is not in the mesh") }
+        guard !fields.nativeTunnel else { return .outside("\(workload) speaks HBONE itself") }
         guard node.isEmpty || fields.node.isEmpty || fields.node == node else {
             return .leave("\(workload) runs on node \(fields.node) by the state, this is \(node)")
         }
@@ -96,7 +104,10 @@ extension NodeRounds {
     func discoverPods() {
         let now = Kernel.monotonicNow()
         let snapshot = node.shared.withLock { $0.snapshot }
-        for location in discovery.look(snapshot, now: now) {
+        let isDue = discovery.nextDue.map { now >= $0 } ?? false
+        let found = discovery.look(snapshot, now: now)
+        if isDue { for path in discovery.outside { capture.letThrough(outsideAt: path) } }
+        for location in found {
             if let known = pods[location.pod] {
                 // A path that has ended is no obstacle: another process of the pod, or its next sandbox.
                 guard transient.contains(location.pod), known.location != location,

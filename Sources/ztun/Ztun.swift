@@ -32,7 +32,7 @@ struct Ztun: ParsableCommand {
             WorkloadsCommand.self,
             ServicesCommand.self, PoliciesCommand.self, WhyCommand.self, LintCommand.self, NetworkPolicyCommand.self,
             PodCommand.self, CertsCommand.self, LogCommand.self,
-            ReasonsCommand.self, NodeCommand.self, CNICommand.self,
+            ReasonsCommand.self, NodeCommand.self, GateCommand.self, CNICommand.self,
             VersionCommand.self,
         ])
 

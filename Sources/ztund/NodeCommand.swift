@@ -47,6 +47,9 @@ struct NodeCommand: ParsableCommand {
                 runDirectory: force ? nil : runDir)
             for line in report.removed { print(dryRun ? "would remove \(line)" : "removed \(line)") }
             for line in report.left { print("left alone \(line)") }
+            if netns.isEmpty, BootGate.isInstalled(in: BootGate.usualFolder) {
+                print("left alone \(BootGate.usualFolder): the boot gate; `ztun gate remove` takes it away")
+            }
             for line in report.failures { print("FAILED \(line)") }
             if report.isEmpty { print("nothing of ztund's was found") }
             if !report.failures.isEmpty { throw ExitCode.failure }

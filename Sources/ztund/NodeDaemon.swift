@@ -18,7 +18,8 @@ struct NodeDaemon: ParsableCommand {
             """,
         version: ProductVersion.text,
         subcommands: [
-            RunCommand.self, AuthorityCommand.self, NodeCommand.self, SettingsCommand.self, LintCommand.self,
+            RunCommand.self, AuthorityCommand.self, NodeCommand.self, GateCommand.self, SettingsCommand.self,
+            LintCommand.self,
             NetworkPolicyCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
@@ -84,6 +85,9 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Where bpf keeps its programs (default /sys/fs/bpf/ztun).", valueName: "dir"))
     var bpfDir: String?
 
+    @Option(help: ArgumentHelp("Where the boot gate is pinned (default /sys/fs/bpf/ztun-gate).", valueName: "dir"))
+    var gateDir: String?
+
     @Option(
         help: ArgumentHelp(
             "An address or CIDR range whose connections reach the pods directly, for probes. May be repeated.",
@@ -130,6 +134,7 @@ struct RunCommand: ParsableCommand {
         options.podCgroup = podCgroup
         options.probeCgroup = probeCgroup
         options.bpfDirectory = bpfDir
+        options.gateDirectory = gateDir
         options.onExit = try onExit.map {
             try ProgramFlags.parse($0, "--on-exit", "remove or keep") { CaptureOnExit(rawValue: $0) }
         }

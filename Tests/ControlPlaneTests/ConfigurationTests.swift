@@ -87,7 +87,7 @@ import Testing
         ("ca-dir: x\n", "ztun.yaml: unknown key 'ca-dir' at line 1, column 1; did you mean 'caDir'?"),
         (
             "a: 1\n",
-            "ztun.yaml: unknown key 'a' at line 1, column 1; known keys: state, manifests, kubernetes, kubeconfig, writeStatus, runDir, caDir, roots, identities, crl, secretTTL, trustDomain, workers, adminAddress, metricsAddress, readinessAddress, logFormat, logLevel, poolMaxStreams, tlsRecords, pods, capture, onExit, canary, podCgroup, probeCgroup, bpfDir, probeSources, replace, whenReplaced, discover, \(DataPathSetting.all.map(\.key).joined(separator: ", "))"
+            "ztun.yaml: unknown key 'a' at line 1, column 1; known keys: state, manifests, kubernetes, kubeconfig, writeStatus, runDir, caDir, roots, identities, crl, secretTTL, trustDomain, workers, adminAddress, metricsAddress, readinessAddress, logFormat, logLevel, poolMaxStreams, tlsRecords, pods, capture, onExit, canary, podCgroup, probeCgroup, bpfDir, gateDir, probeSources, replace, whenReplaced, discover, \(DataPathSetting.all.map(\.key).joined(separator: ", "))"
         ),
         (
             "\nworkers: many\n",

@@ -28,6 +28,7 @@ struct PodDiscoveryTests {
 
     private func reason(_ verdict: PodDiscovery.Verdict) -> String {
         if case .leave(let reason) = verdict { return reason }
+        if case .outside(let reason) = verdict { return reason }
         return "taken in"
     }
 

@@ -90,3 +90,5 @@ int zt_capture_remove_if_unused(struct zt_capture *capture);
 // The cookies of a network namespace (of a socket's) and of a socket.
 int zt_netns_cookie(int socket, uint64_t *cookie);
 int zt_socket_cookie(int socket, uint64_t *cookie);
+
+#include "CaptureGate.h"
