@@ -26,7 +26,7 @@ package final class RecordLayer {
     /// Records without content in a row that are taken; the library has the same limit.
     private static let mostEmptyRecords = 32
     /// Key updates and tickets in the life of a connection: no honest peer sends a thousand.
-    private static let mostLateMessages = 1000
+    private static let mostLateMessages = Limits.standard.keyUpdates
     private static let wholeRecord = RecordProtection.headerLength + RecordProtection.largestRecord
 
     private enum Content {
