@@ -44,3 +44,31 @@ def test_replacements_under_a_storm(bare):
         assert not any(pod["repairs"] for pod in status["pods"]), "what was installed is taken over as it is"
     assert first.stop() == 0 and second.stop() == 0
     assert [pod_traces(pod) for pod in (world.client, world.server)] == clean, "the last one takes everything out"
+
+
+@pytest.mark.parametrize("victim", ["new", "old"])
+def test_kill_in_the_middle_of_a_handover_leaves_a_working_node(bare, victim):
+    """kill -9 of either side after the handover began: pods are served again, and never in the clear meanwhile."""
+    mesh, world = bare, bare.world
+    start_both(mesh)
+    wait_until_served(mesh)
+    with Sniffer(mesh.first.netns, world.client.interface) as wire, Storm(world.client, *world.server.ips) as storm:
+        for number in range(2, 4):
+            old = mesh.one
+            new = Generation(
+                mesh, mesh.first, world.first_pods, number, *arguments(mesh, mesh.first), ready=False)
+            wait_for(
+                lambda: old.lines("takes over") or not new.alive() or not old.alive(), "it has begun", 20, every=0.001)
+            (new if victim == "new" else old).kill()
+            if victim == "old":
+                new.wait_until_serving()
+                mesh.one = new
+            elif not old.alive() or old.lines("has taken over all pods"):
+                # It had all when it died.
+                mesh.one = Generation(mesh, mesh.first, world.first_pods, number + 10, *arguments(mesh, mesh.first))
+            wait_until_served(mesh)
+        count = len(storm.answers)
+        wait_for(lambda: any("server" in answer for answer in storm.answers[count:]), "the storm gets through", 30)
+        assert wire.segments, "the sniffer saw nothing"
+        # None where the old one and its tunnel live on.
+        assert {port for _, port in wire.opened_from(world.client.ips)} <= {15008}, "in the clear"

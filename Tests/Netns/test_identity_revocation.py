@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from Netns.test_upgrade import Generation
 from support.identities import PKI, file_stage, start
 from support.waiting import wait_for
 from support.world import WAYPOINT_VIP
@@ -67,6 +68,21 @@ def test_a_list_cuts_live_tunnels_and_refuses_new_ones(mesh, revoked, where, dir
     # Taken off the list, the peer is welcome at once; nobody restarts anything.
     put(mesh, mesh.pki.revocations())
     wait_for(lambda: call(mesh) == 0, "the peer is back")
+
+
+def test_a_list_cuts_what_a_replaced_generation_still_carries(mesh):
+    start(mesh)
+    mesh.two.stop()
+    old = mesh.start_ztund(mesh.second, mesh.world.second_pods, "--crl", mesh.crl)
+    with open_echo(mesh) as connection:
+        new = Generation(mesh, mesh.second, mesh.world.second_pods, 2, "--crl", mesh.crl)
+        connection.sendall(b"after")
+        assert connection.recv(16) == b"after", "it goes on in the old one"
+        put(mesh, mesh.pki.revocations(mesh.pki.issued["client"]))
+        assert is_cut(connection, 20)
+    old.wait_for_line("connection closed: peer certificate revoked by CRL", "inbound")
+    assert old.process.wait(20) == 0
+    assert new.status()["pid"] == new.pid and call(mesh) != 0
 
 
 def test_others_live_on(mesh):
