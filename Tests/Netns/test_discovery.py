@@ -58,6 +58,21 @@ def test_pods_with_a_name_are_taken_in_and_the_others_are_told_of(bare, folder):
     wait_for(lambda: mesh.one.pod_status(late) is None, "it is forgotten", 60)
 
 
+def test_a_pod_that_was_found_and_cannot_be_taken_in_is_told_of(bare, folder):
+    client, denied = bare.world.client, bare.world.denied
+    for pod in (client, denied):
+        os.symlink(pod.path, folder / pod.name)
+    with netns.inside(client.netns):
+        taken = netns.socket.create_server(("0.0.0.0", 15001))
+    with taken:
+        daemon = bare.start_ztund(bare.first, [], "--discover", folder, ready=False)
+        enrolled(daemon, denied)
+        entry = daemon.wait_for_pod(client, "pending", seconds=20)
+        assert "port 15001 is taken in its network namespace by another process" in entry["reason"]
+        assert f"default/client is pending: {entry['reason'].split(': ', 1)[1]}" in " ".join(daemon.status()["problems"])
+    enrolled(daemon, client)
+
+
 def test_pods_of_another_node_are_left_alone(bare, folder, monkeypatch):
     monkeypatch.setenv("NODE_NAME", "n2")
     os.symlink(bare.world.client.path, folder / "client")
