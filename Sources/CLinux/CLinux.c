@@ -247,6 +247,11 @@ long zt_resident_memory(void) {
     return pages * sysconf(_SC_PAGESIZE);
 }
 void zt_return_free_memory(void) { malloc_trim(0); }
+void zt_keep_little_free_memory(void) {
+    // Left alone, glibc raises both with the largest block ever freed, and every arena keeps up to 64 MiB of free top.
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 2 << 20);
+}
 void zt_set_thread_name(const char *name) { prctl(PR_SET_NAME, (unsigned long)name, 0, 0, 0); }
 void zt_give_way(void) {
     // struct sched_attr as of Linux 3.14; glibc 2.41 is the first to have it.

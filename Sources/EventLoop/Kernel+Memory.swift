@@ -7,6 +7,11 @@ extension Kernel {
         return bytes > 0 ? UInt64(bytes) : nil
     }
 
+    /// Has the allocator keep at most 2 MiB of free memory at the end of each arena, and map blocks of 1 MiB and more for
+    /// themselves. Without it one large queue of a slow reader, once freed, lets every worker keep megabytes for good, which
+    /// ``returnFreeMemory()`` does not reach. For the start of a program.
+    package static func keepLittleFreeMemory() { zt_keep_little_free_memory() }
+
     /// Gives the allocator's free pages back to the kernel (malloc_trim(3)). Locks each arena in turn for the walk.
     package static func returnFreeMemory() { zt_return_free_memory() }
 }

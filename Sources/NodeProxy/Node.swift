@@ -97,6 +97,7 @@ package final class Node: Sendable {
     package func run(waitForSignal: @escaping @Sendable () -> Void, raiseSignal: @escaping @Sendable () -> Void) throws
     {
         _ = Kernel.raiseDescriptorLimit()
+        Kernel.keepLittleFreeMemory()
         Kernel.ignoreBrokenPipes()
         let writer = try LogWriter(log)
         defer { writer.finish() }

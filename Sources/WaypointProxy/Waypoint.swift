@@ -79,6 +79,7 @@ package final class Waypoint: Sendable {
         drainSeconds: Int, waitForSignal: @escaping @Sendable () -> Void, raiseSignal: @escaping @Sendable () -> Void
     ) throws {
         _ = Kernel.raiseDescriptorLimit()
+        Kernel.keepLittleFreeMemory()
         Kernel.ignoreBrokenPipes()
         let socket = try TunnelSocket.bind(at: configuration.address)
         shared.withLock { $0.socket = socket.number }

@@ -91,6 +91,7 @@ int zt_next_descriptor(int fd);
 // Bytes, or -errno.
 long zt_resident_memory(void);
 void zt_return_free_memory(void);
+void zt_keep_little_free_memory(void);
 int zt_block_sigpipe(void);
 // Lowers the calling thread's weight by five steps of niceness and asks for slices of 0.1 ms.
 void zt_give_way(void);
