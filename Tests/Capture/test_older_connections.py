@@ -20,6 +20,8 @@ def start(mesh, *more):
 
 def test_connections_older_than_enrolment_are_left_alone_and_listed(bare):
     """Both directions, both families; over loopback nothing is ever captured, so nothing is told."""
+    if bare.mode == "bpf-route":
+        pytest.skip("bpf-route cuts them, which is why auto takes nft there (docs/capture.md)")
     mesh, world = bare, bare.world
     client, plain, outsider = world.client, world.plain, world.outsider
     for pod in (plain, client):
