@@ -10,7 +10,8 @@ import Glibc
 ///     ztun-bench state WORKLOADS POLICIES CHANGED|none FILE    writes such a file
 @main
 struct BenchProgram {
-    static let entries: [BenchEntry] = TunnelCase.entries + RoutingCase.entries + ParserCase.entries + ScaleCase.entries
+    static let entries: [BenchEntry] =
+        TunnelCase.entries + TunnelCase.ownEntries + RoutingCase.entries + ParserCase.entries + ScaleCase.entries
 
     static func main() throws {
         Kernel.ignoreBrokenPipes()

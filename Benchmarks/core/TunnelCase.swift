@@ -1,6 +1,7 @@
 import EventLoop
 import Glibc
 import HBONE
+import TLS
 
 /// Operations of the tunnel, both ends of it together.
 final class TunnelCase: BenchCase {
@@ -34,6 +35,16 @@ final class TunnelCase: BenchCase {
         },
     ]
 
+    /// The same with our record layer at both ends.
+    static let ownEntries = [
+        BenchEntry(name: "request-64-own", operation: "as request-64, with own TLS records", counted: 1280) {
+            try TunnelCase(.requests(connections: 64), records: .own)
+        },
+        BenchEntry(name: "up-mib-own", operation: "as up-mib, with own TLS records", counted: 12) {
+            try TunnelCase(.bulk(up: true), records: .own)
+        },
+    ]
+
     private let kind: Kind
     private let ends: TunnelEnds
     private var pairs: [(client: ClientSide, server: ServerSide)] = []
@@ -43,17 +54,17 @@ final class TunnelCase: BenchCase {
     /// Fits into one unit of work of the tunnel, frames included.
     private static let batch = 61_440
 
-    private init(_ kind: Kind) throws {
+    private init(_ kind: Kind, records: TLSRecords = .libssl) throws {
         self.kind = kind
         buffer.initializeMemory(as: UInt8.self, repeating: 0x78, count: 1 << 20)
         switch kind {
         case .requests(let connections):
-            ends = try TunnelEnds()
+            ends = try TunnelEnds(records: records)
             for _ in 0..<connections { pairs.append(try connect()) }
         case .streams(let connectionsPerTunnel):
             ends = try TunnelEnds(streamsPerConnection: connectionsPerTunnel)
         case .bulk:
-            ends = try TunnelEnds()
+            ends = try TunnelEnds(records: records)
             pairs = [try connect()]
         }
     }

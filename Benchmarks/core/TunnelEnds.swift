@@ -19,7 +19,7 @@ final class TunnelEnds: TunnelDialer, TunnelOwner {
     /// Streams that came to the server and whose application has not been given to anybody yet.
     private(set) var arrived: [ServerSide] = []
 
-    init(streamsPerConnection: Int = 100) throws {
+    init(streamsPerConnection: Int = 100, records: TLSRecords = .libssl) throws {
         loop = try EventLoop()
         var template = Array("/tmp/ztun-bench-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw BenchFailure("mkdtemp: \(String(cString: strerror(errno)))") }
@@ -28,8 +28,8 @@ final class TunnelEnds: TunnelDialer, TunnelOwner {
         let client = SpiffeID(trustDomain: "cluster.local", namespace: "default", serviceAccount: "client")
         let server = SpiffeID(trustDomain: "cluster.local", namespace: "default", serviceAccount: "server")
         let authority = try CertificateAuthority.open(directory: folder, trustDomain: "cluster.local", now: now)
-        clientContext = try TLSContext(authority.issue(client, now: now), role: .client)
-        let serverContext = try TLSContext(authority.issue(server, now: now), role: .server)
+        clientContext = try TLSContext(authority.issue(client, now: now), role: .client, records: records)
+        let serverContext = try TLSContext(authority.issue(server, now: now), role: .server, records: records)
         // Both contexts have what they need; connections and their owner hold each other, so there is no deinit to wait for.
         for name in ["ca.crt", "ca.key", "ca.lock"] { unlink("\(folder)/\(name)") }
         rmdir(folder)
