@@ -130,9 +130,10 @@ final class HandoverServer: Sendable {
             return "it hands over by version \(HandoverMessage.version) of the protocol, not \(hello.protocolVersion); "
                 + "end this one first"
         }
-        guard hello.capture == node.configuration.capture.rawValue else {
-            return
-                "it captures in mode \(node.configuration.capture.rawValue), not \(hello.capture); end this one first"
+        // Each pod is handed over with the mode it has, which a successor that chooses by itself goes on with.
+        let capture = node.configuration.capture
+        guard hello.capture == capture.rawValue || (hello.capture == "auto" && capture != .external) else {
+            return "it captures in mode \(capture.rawValue), not \(hello.capture); end this one first"
         }
         return node.shared.withLock { $0.isDraining } ? "it is ending itself" : nil
     }

@@ -7,7 +7,7 @@ from support.servers import EchoServer
 from support.sniffer import Sniffer
 from support.waiting import wait_for
 
-from .conftest import arguments, start_both
+from .conftest import arguments, stage, start_both
 from .test_without_daemon import Storm, wait_until_served
 
 pytestmark = pytest.mark.root
@@ -72,3 +72,28 @@ def test_kill_in_the_middle_of_a_handover_leaves_a_working_node(bare, victim):
         assert wire.segments, "the sniffer saw nothing"
         # None where the old one and its tunnel live on.
         assert {port for _, port in wire.opened_from(world.client.ips)} <= {15008}, "in the clear"
+
+
+def test_a_successor_that_chooses_by_itself_goes_on_as_it_finds_its_pods(tmp_path):
+    """`auto` takes over from a ztund that was told a mode; one that was told another mode does not."""
+    with stage(tmp_path, "nft") as mesh:
+        world = mesh.world
+        start_both(mesh)
+        wait_until_served(mesh)
+        gone = mesh.one
+        other = Generation(mesh, mesh.first, world.first_pods, 2, "--capture", "bpf", *places(mesh), ready=False)
+        assert other.process.wait(30) != 0
+        assert "it captures in mode nft, not bpf" in other.text()
+        with Storm(world.client, *world.server.ips) as storm:
+            mesh.one = Generation(mesh, mesh.first, world.first_pods, 3, "--capture", "auto", *places(mesh))
+            assert gone.process.wait(30) == 0, gone.text()[-2000:]
+            before = len(storm.answers)
+            wait_for(lambda: len(storm.answers) > before + 20, "the storm goes on", 30)
+            assert [answer for answer in storm.answers if "server" not in answer] == []
+        status = mesh.one.status()
+        assert status["captureMode"] == "auto"
+        assert {pod["capture"] for pod in status["pods"]} == {"nft"}, "what is installed is taken over as it is"
+
+
+def places(mesh):
+    return ["--bpf-dir", mesh.bpffs / mesh.first.name, "--pod-cgroup", mesh.pods_cgroup.path]
