@@ -32,7 +32,7 @@ package final class ConnectionListener: EventHandler {
         self.accept = accept
         self.refused = refused
         let limit = Kernel.descriptorLimit()
-        ceiling = limit > 0 ? limit / 1000 * Int32(Limits.standard.descriptorsPerMille) : .max
+        ceiling = limit > 0 ? Int32(Int(limit) * Limits.standard.descriptorsPerMille / 1000) : .max
         super.init()
         try loop.addListener(self, descriptor: descriptor)
     }

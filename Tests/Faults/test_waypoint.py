@@ -140,10 +140,12 @@ def test_row_65_slow_heads(unharmed, waypoint):
     assert all(answer.startswith(b"HTTP/1.1 408") for answer in answers.values()), set(answers.values())
 
 
-def test_row_73_slow_readers_at_the_waypoint(mesh, monkeypatch):
+def test_row_73_slow_readers_at_the_waypoint(mesh, waypoint, monkeypatch):
     """A hundred requests whose answers nobody takes, in 4 MiB: new ones are refused with a reason, the heaviest are cut, and
     when they are gone all is as before."""
     monkeypatch.setenv("MEMORY_BUDGET", str(4 << 20))
+    # The others' waypoint has the pod's port; this is the last test that could want it.
+    waypoint.stop()
     daemon = mesh.start_waypoint(mesh.world.waypoint, ROUTES)
     try:
         wait_for(lambda: call(mesh), "the waypoint serves", 30, 0.2)

@@ -160,7 +160,8 @@ def test_the_routes_of_a_waypoint(mesh):
              "backendRefs": [{"name": "other", "port": 80, "weight": 1}, {"name": "server", "port": 80, "weight": 3}]}]})
     mesh.manifests.network_policy("other", {"podSelector": {"matchLabels": {"app": "other"}}, "ingress": []})
     mesh.manifests.write()
-    wait_for(lambda: mesh.one.status()["state"]["routes"] == 1, "loaded")
+    loaded = lambda state: state["routes"] == 1 and state["lastError"] == "" and state["services"] == 3
+    wait_for(lambda: loaded(mesh.one.status()["state"]), "loaded")
     steps = lambda report: [step["text"] for step in report["steps"] if step["stage"] == "route"]
     report = why(mesh.one, "default/client", f"{VIP}:80", "--header", "X-User: tester", "--http", "GET", "/x/../shop/1?q")
     assert steps(report) == ["beta matches", "default/other.default.svc.cluster.local:80 chosen"], report

@@ -694,7 +694,7 @@ def test_routes_reload_and_a_broken_edit_is_refused(stage, client):
         stage.routes_path.write_text(ROUTES.replace("/app", "/new"))
         wait_for(lambda: tunnel.fetch("/new")[0] == 200, "the new route is in force")
         stage.routes_path.write_text("routes: [{servce: x}]")
-        stage.daemon.wait_for_line("the routes file is refused", "servce")
+        stage.daemon.wait_for_line("the routes file is not in force", "servce")
         assert tunnel.fetch("/new")[0] == 200
     finally:
         stage.routes_path.write_text(ROUTES)

@@ -312,7 +312,8 @@ def test_no_reason_is_forgotten():
     """A new reason is provoked here, in the file beside this one, or where what refuses is tested."""
     result = subprocess.run([program("ztun"), "reasons", "-o", "json"], capture_output=True, text=True, check=True)
     tests = pathlib.Path(__file__).parent.parent
-    paths = [*tests.glob("Scenarios/test_reasons*.py"), tests / "Kubernetes/test_network_policy.py"]
+    elsewhere = ("test_network_policy.py", "test_registry_only.py")
+    paths = [*tests.glob("Scenarios/test_reasons*.py"), *(tests / "Kubernetes" / name for name in elsewhere)]
     here = "".join(path.read_text() for path in paths)
     tokens = [entry["reason"] for entry in json.loads(result.stdout)]
     assert len(tokens) > 30 and not [token for token in tokens if f'"{token}"' not in here]
