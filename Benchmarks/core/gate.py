@@ -6,7 +6,9 @@
     gate.py --cases request,stream       only these
 
 What is held: instructions in our own program (the Swift runtime is linked into it), calls of malloc and its kin, and
-Swift objects made, all per operation. They do not depend on the clock, on the load of the machine or on its processor.
+Swift objects made, all per operation. They do not depend on the load of the machine or on its processor.
+Where turns end by the clock (a MiB in both ends), a busy machine adds a little: what seems worse is counted once more,
+and the smaller count is held.
 nghttp2 is held too while the library is the one of the baseline. libcrypto, libssl and libc are shown only: they choose
 their code by the processor, and change with the distribution.
 """
@@ -123,12 +125,14 @@ def count(program, cases):
         return rows
 
 
-def judge(row, base, tolerance, same_nghttp2):
+def judge(row, base, tolerance, same_nghttp2, name=""):
     """What is worse than the baseline allows, and whether something is better by as much."""
     worse, better = [], False
     held = ["ours", "mallocs", "objects"] + (["libnghttp2"] if same_nghttp2 else [])
     for key in held:
-        slack = 0.5 if key in ("mallocs", "objects") else 20
+        # Turns of a MiB end by the clock too: beside other work there are more of them, and a deadline is made for some.
+        pieces = 2 if "-mib" in name else 0.5
+        slack = pieces if key in ("mallocs", "objects") else 20
         if row[key] > base[key] * (1 + tolerance) + slack:
             worse.append(f"{key} {base[key]:g} -> {row[key]:g}")
         better |= row[key] < base[key] * (1 - tolerance) - slack
@@ -162,6 +166,14 @@ def main():
             lines = [f"    {json.dumps(name)}: {json.dumps(row)}" for name, row in sorted(cases.items())]
             file.write(json.dumps(head)[:-1] + ', "cases": {\n' + ",\n".join(lines) + "\n}}\n")
         known = {"nghttp2": nghttp2, "cases": rows}
+    def verdict(name):
+        base = known.get("cases", {}).get(name)
+        return judge(rows[name], base, options.tolerance, known.get("nghttp2") == nghttp2, name) if base else ([], False)
+
+    suspects = [name for name in rows if verdict(name)[0]]
+    if suspects and not options.update:
+        for name, again in count(options.bench, suspects).items():
+            rows[name] = {key: min(value, again[key]) for key, value in rows[name].items()}
     failed = []
     columns = ("ours", "libnghttp2", "libssl", "libcrypto", "libc", "other", "mallocs", "objects")
     if not options.jsonl:
@@ -169,11 +181,9 @@ def main():
         print(f"{'case':16}" + "".join(f"{column:>12}" for column in columns) + f"{'ours, ratio':>13}")
     for name, row in rows.items():
         base = known.get("cases", {}).get(name)
-        worse, better = [], False
+        worse, better = verdict(name)
         if base is None:
             failed.append(f"{name}: no baseline: make baseline")
-        else:
-            worse, better = judge(row, base, options.tolerance, known.get("nghttp2") == nghttp2)
         ratio = row["ours"] / base["ours"] if base and base["ours"] else 0
         if worse:
             failed.append(f"{name}: {', '.join(worse)}")
