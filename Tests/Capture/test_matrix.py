@@ -130,6 +130,10 @@ def test_client_bound_to_loopback(mesh, seen):
     result = seen["bound to loopback"]
     if mesh.mode == "nft":
         assert result.get("error") == "EINVAL", result
+    elif mesh.mode == "bpf-rewrite":
+        # Rewritten to an address of the pod, its two ends are on one interface: now and then it is taken for an inbound
+        # connection, which finds no way on and is closed.
+        assert "error" in result or result.get("server") in ("server", None), result
     else:
         assert "error" in result or result.get("server") == "server", result
     assert result.get("peer") != "127.0.0.1"
