@@ -11,7 +11,8 @@ import Glibc
 @main
 struct BenchProgram {
     static let entries: [BenchEntry] =
-        TunnelCase.entries + TunnelCase.ownEntries + RoutingCase.entries + ParserCase.entries + ScaleCase.entries
+        TunnelCase.entries + TunnelCase.ownEntries + RoutingCase.entries + NetworkPolicyCase.entries
+        + ParserCase.entries + ScaleCase.entries
 
     static func main() throws {
         Kernel.ignoreBrokenPipes()
