@@ -115,7 +115,7 @@ package struct ProgramConfiguration: Hashable, Sendable {
         logFormat = options.logFormat ?? .text
         logLevel = options.logLevel ?? "info"
         poolMaxStreams = options.poolMaxStreams ?? Self.defaultPoolMaxStreams
-        tlsRecords = options.tlsRecords ?? .libssl
+        tlsRecords = options.tlsRecords ?? .own
         guard (0...1000).contains(poolMaxStreams) else {
             throw fault("\(poolMaxStreams) streams on a tunnel connection are out of range", "give 0 to 1000")
         }

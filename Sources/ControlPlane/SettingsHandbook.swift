@@ -54,7 +54,7 @@ package enum SettingsHandbook {
             "streams that share one tunnel connection"
         ),
         (
-            "tlsRecords", "--tls-records", "", "libssl",
+            "tlsRecords", "--tls-records", "", "own",
             "whose TLS record layer carries tunnels after the handshake: `libssl` or `own`"
         ),
     ]

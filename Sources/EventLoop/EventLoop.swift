@@ -2,13 +2,16 @@ internal import CLinux
 
 /// An epoll reactor: one per thread, owning nothing but the registrations.
 ///
-/// A turn is: wait, call ``EventHandler/ready(_:)`` for the batch, expire deadlines, then flush every marked handler
-/// once. Handlers only mark during the batch; writing in the flush is what lets many streams share one TLS record and
-/// one system call. Not `Sendable`: made and used on its own thread, reached from others through a ``Mailbox``.
+/// A turn is: wait, call ``EventHandler/ready(_:)`` for what is ready, a portion at a time, and flush every handler marked in
+/// the portion once; then expire deadlines and flush what is left. Handlers only mark while they are called; writing in the
+/// flush is what lets many streams share one TLS record and one system call. Not `Sendable`: made and used on its own thread, reached from others through a ``Mailbox``.
 package final class EventLoop {
     private let epoll: Descriptor
     private let events: UnsafeMutablePointer<epoll_event>
     private static let capacity: Int32 = 256
+    /// Handlers called between two flushes. With one flush for all that is ready, the connections of a tunnel gather: they
+    /// reach the peer together, are answered together, and of sender and receiver one always waits for the other.
+    package static let portion = 8
     private var marked: [Unmanaged<EventHandler>] = []
     private var flushing: [Unmanaged<EventHandler>] = []
     private var late: [Unmanaged<EventHandler>] = []
@@ -77,9 +80,9 @@ package final class EventLoop {
         removed.append(Unmanaged.passUnretained(handler))
     }
 
-    /// Asks for one ``EventHandler/flush()`` after this batch; marking twice is marking once.
+    /// Asks for one ``EventHandler/flush()`` after this portion; marking twice is marking once.
     ///
-    /// - Parameter late: flushed behind all others: for who has much to move, so that who has little does not wait for it.
+    /// - Parameter late: flushed behind all others, at the end of the turn: for who has much to move, so that who has little does not wait for it.
     package func mark(_ handler: EventHandler, late isLate: Bool = false) {
         guard !handler.isMarked else { return }
         handler.isMarked = true
@@ -131,6 +134,10 @@ package final class EventLoop {
                 let readiness = Readiness(rawValue: events[i].events)
                 Unmanaged<EventHandler>.fromOpaque(pointer)._withUnsafeGuaranteedRef { handler in
                     if handler.isRegistered { handler.ready(readiness) }
+                }
+                if (i &+ 1) % Self.portion == 0, !marked.isEmpty {
+                    swap(&marked, &flushing)
+                    flushBatch()
                 }
             }
         }

@@ -91,6 +91,49 @@ import Testing
         loop.turn(wait: false)
     }
 
+    /// Many streams of one tunnel that are ready together leave in portions, so that the peer works while the rest is read.
+    @Test func whatIsReadyTogetherIsFlushedInPortions() throws {
+        final class Stream: EventHandler {
+            let loop: EventLoop
+            let tunnel: Recorder
+            var calls = 0
+            init(_ loop: EventLoop, _ tunnel: Recorder) {
+                self.loop = loop
+                self.tunnel = tunnel
+            }
+            override func ready(_ readiness: Readiness) {
+                calls += 1
+                loop.mark(tunnel)
+            }
+        }
+        let count = 2 * EventLoop.portion + 4
+        let loop = try EventLoop()
+        let tunnel = Recorder()
+        let listener = Descriptor(owning: Kernel.tcpSocket(ipv6: false))
+        #expect(Kernel.bind(listener.number, SocketAddress(.loopbackV4, 0), ipv6Socket: false) == 0)
+        #expect(Kernel.listen(listener.number, backlog: 64) == 0)
+        let address = try #require(Kernel.localAddress(listener.number))
+        let sockets = Sockets(count)
+        for fd in sockets.numbers {
+            let result = Kernel.connect(fd, address, ipv6Socket: false)
+            #expect(result == 0 || SystemError("connect", -result).name == "EINPROGRESS")
+        }
+        let streams = sockets.numbers.map { _ in Stream(loop, tunnel) }
+        for (stream, fd) in zip(streams, sockets.numbers) { try loop.add(stream, descriptor: fd) }
+        // Over loopback they are connected, so writable, when connect returns: one turn takes them all.
+        loop.turn(wait: true)
+        #expect(streams.allSatisfy { $0.calls == 1 })
+        #expect(tunnel.flushes == 3)
+        for (stream, fd) in zip(streams, sockets.numbers) { loop.remove(stream, descriptor: fd) }
+        loop.turn(wait: false)
+    }
+
+    private final class Sockets {
+        let numbers: [Int32]
+        init(_ count: Int) { numbers = (0..<count).map { _ in Kernel.tcpSocket(ipv6: false) } }
+        deinit { for number in numbers { _ = Descriptor(owning: number) } }
+    }
+
     @Test func socketAddressesSurviveTheKernel() throws {
         for text in ["127.0.0.1:0", "[::1]:0"] {
             let address = try #require(SocketAddress(text))

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.root
 SIZE = 60_000_000
 
 
-@pytest.fixture(params=[("own", "own"), ("own", "libssl"), ("libssl", "own")], ids="-".join)
+@pytest.fixture(params=[("own", "own"), ("own", "libssl"), ("libssl", "own"), ("libssl", "libssl")], ids="-".join)
 def pair(request, bare):
     one, two = request.param
     bare.one = bare.start_ztund(bare.first, [bare.world.client], "--tls-records", one)

@@ -2,7 +2,7 @@
 # ztund on both nodes and ztun-waypoint, from $ZTUN_BIN. start VARIANT WORKERS
 #  hbone         captured -> HBONE -> server (pooled)           hbone-nopool  a tunnel and a full handshake per connection
 #  waypoint      captured -> HBONE -> waypoint -> plain server  waypoint-hbone  ... -> HBONE -> node2 -> server
-#  hbone-MODE: hbone with --capture MODE (nft, bpf, bpf-rewrite, bpf-route)      hbone-own  hbone with --tls-records own
+#  hbone-MODE: hbone with --capture MODE (nft, bpf, bpf-rewrite, bpf-route)      hbone-libssl  hbone with --tls-records libssl
 #  client-only | server-only | client-wp-only | waypoint-only   one role, for mixed runs through sut/mix
 # Capture is ztund's own, as a user has it (its default but where the variant says otherwise); the access log is off, as Envoy's is.
 . "$(dirname "$0")/../../lib/sutlib.sh"
@@ -44,12 +44,12 @@ captured() { # node-netns
 }
 case $1 in
 start) V=${2:-hbone} C=${3:-1}; reset_run; world; no_bpffs
-  mode=${V#hbone-}; case $mode in nft|bpf|bpf-*|own) V=hbone;; *) mode=;; esac
+  mode=${V#hbone-}; case $mode in nft|bpf|bpf-*|libssl) V=hbone;; *) mode=;; esac
   case $V in waypoint) common TCP;; waypoint-only) [ "${UPSTREAM:-hbone}" = plain ] && common TCP || common HBONE;; *) common HBONE;; esac
   case $V in
     hbone)
       if [ -z "$mode" ]; then node2; node1
-      elif [ "$mode" = own ]; then node2 --tls-records own; node1 --tls-records own; else
+      elif [ "$mode" = libssl ]; then node2 --tls-records libssl; node1 --tls-records libssl; else
         bpffs
         node2 --capture "$mode" --bpf-dir "$PB_WORK/bpffs/n2"; node1 --capture "$mode" --bpf-dir "$PB_WORK/bpffs/n1"
       fi
