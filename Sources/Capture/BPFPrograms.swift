@@ -14,6 +14,7 @@ final class BPFPrograms {
     /// Whether the cgroup may be looked for again when it is gone.
     private var isFound = false
     private let handle: OpaquePointer
+    private let folder: String
     /// The pods that this process enrolled or took over.
     private var own: Set<UInt64> = []
 
@@ -26,6 +27,7 @@ final class BPFPrograms {
             throw Self.unopened(folder, SystemError("bpf", -result))
         }
         self.handle = handle
+        self.folder = folder
         do throws(CaptureFailure) {
             if let sources { try set(sources: sources) }
             if let probeCgroup {
@@ -34,7 +36,7 @@ final class BPFPrograms {
             }
             zt_capture_forget_dead_pods(handle)
         } catch {
-            zt_capture_remove_if_unused(handle)
+            removeFolderIfUnused()
             throw error
         }
     }
@@ -63,6 +65,8 @@ final class BPFPrograms {
         case "ENOTSUP", "EOPNOTSUPP", "ENOENT":
             CaptureFailure(
                 "\"\(escaped(folder))\" is not in a BPF file system; mount one: mount -t bpf bpf /sys/fs/bpf")
+        case "EBUSY":
+            CaptureFailure("\"\(escaped(folder))\" is being removed by somebody (ztund node cleanup?)")
         default:
             failure("load the BPF programs", error)
         }
@@ -90,11 +94,16 @@ final class BPFPrograms {
         return ["connect programs"]
     }
 
+    /// Pins the maps again where somebody removed them, so that a later ztund finds the pods; what was missing, in words.
+    func repin() throws(CaptureFailure) -> [String] {
+        try Self.check("pin the BPF maps again", zt_capture_repin(handle)) > 0 ? ["pins"] : []
+    }
+
     /// Names of other programs that act on connects of the same cgroup, such as a socket load balancer's: those that run
     /// before ours and those that run after it.
     var foreignPrograms: (before: [String], after: [String]) {
         var found = zt_foreign_programs()
-        guard let cgroup, zt_capture_foreign_programs(cgroup, &found) == 0 else { return ([], []) }
+        guard let cgroup, zt_capture_foreign_programs(handle, cgroup, &found) == 0 else { return ([], []) }
         return (
             withUnsafeBytes(of: found.before) { Self.names(in: $0) },
             withUnsafeBytes(of: found.after) { Self.names(in: $0) }
@@ -153,7 +162,11 @@ final class BPFPrograms {
             try? release(pod)
             _ = try? set(addresses: [], of: pod)
         }
-        zt_capture_remove_if_unused(handle)
+        removeFolderIfUnused()
+    }
+
+    private func removeFolderIfUnused() {
+        if zt_capture_remove_if_unused(handle) == 1 { BPFFolder.removeEmptyRoot(above: folder) }
     }
 
     // MARK: - Pods

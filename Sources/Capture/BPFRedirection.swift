@@ -130,7 +130,8 @@ final class BPFRedirection: Redirection {
     }
 
     func repair() throws(CaptureFailure) -> [String] {
-        var repaired = selection == nil ? try programs.repair() : []
+        var repaired = try programs.repin()
+        if selection == nil { repaired += try programs.repair() }
         let addresses = try addresses()
         repaired += try replies.install()
         if try programs.set(addresses: addresses, of: pod) { repaired.append("addresses") }

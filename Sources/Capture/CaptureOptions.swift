@@ -24,7 +24,7 @@ package struct CaptureOptions: Sendable, Hashable {
     /// The cgroup of the node's probing agent: its connections from an address of the node reach applications directly.
     package var probeCgroup: String?
     /// A folder of the BPF file system, made when it is missing.
-    package var bpfDirectory = "/sys/fs/bpf/ztun"
+    package var bpfDirectory = BPFFolder.root
     /// Where a boot gate has its pins.
     package var gateDirectory = BootGate.usualFolder
     /// The program that installs rules: a name looked up on PATH, or a path.

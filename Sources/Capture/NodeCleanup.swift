@@ -27,17 +27,17 @@ package struct NodeCleanup {
 
     /// - Parameters:
     ///   - isDry: only looks.
-    ///   - isForced: also cleans namespaces in which a ztund listens.
+    ///   - isForced: also cleans namespaces in which a ztund listens, and removes pins that one holds.
     package init(nftProgram: String = "nft", isDry: Bool, isForced: Bool) {
         nft = NftProgram(name: nftProgram)
         self.isDry = isDry
         self.isForced = isForced
     }
 
-    /// Cleans the namespaces at these paths, then the BPF folder and the run directory where they are given.
-    package mutating func run(namespaces: [String], bpfDirectory: String?, runDirectory: String?) -> Report {
+    /// Cleans the namespaces at these paths, then the BPF folders and the run directory where they are given.
+    package mutating func run(namespaces: [String], bpfDirectories: [String], runDirectory: String?) -> Report {
         for path in namespaces { clean(path) }
-        if let bpfDirectory { removeFolder(bpfDirectory) }
+        for folder in bpfDirectories { removePins(folder) }
         if let runDirectory {
             for name in ["ztund.sock", "ztund-handover.sock", "ztund.sock.lock"] + Self.olderSockets(runDirectory) {
                 removeFile("\(runDirectory)/\(name)")
@@ -167,6 +167,33 @@ package struct NodeCleanup {
         report.removed.append(path)
     }
 
+    /// Every folder in which a ztund that was not told where has pinned something.
+    package static var usualFolders: [String] { BPFFolder.all() }
+
+    /// Removes what is pinned in a folder, unless a ztund lives that has it.
+    private mutating func removePins(_ folder: String) {
+        if isForced { return removeUnusedPins(folder) }
+        var mine = self
+        if BPFFolder.whileUnused(folder, { mine.removeUnusedPins(folder) }) {
+            self = mine
+        } else {
+            report.left.append("\(folder): a ztund that runs holds it")
+        }
+    }
+
+    private mutating func removeUnusedPins(_ folder: String) {
+        if folder == BPFFolder.root {
+            // Folders beside its own are other ztunds'.
+            for name in NamespaceCensus.entries(of: folder).sorted() where BPFFolder.isLayout(name) {
+                removeFolder("\(folder)/\(name)")
+            }
+            if !isDry { rmdir(folder) }
+        } else {
+            removeFolder(folder)
+            if !isDry { BPFFolder.removeEmptyRoot(above: folder) }
+        }
+    }
+
     /// Pins detach what they hold when they go; folders of theirs hold nothing else.
     private mutating func removeFolder(_ path: String) {
         var information = stat()
@@ -180,6 +207,10 @@ package struct NodeCleanup {
                 removeFile("\(path)/\(name)")
             }
         }
-        if !isDry, rmdir(path) != 0 { report.failures.append("\(path): \(String(cString: strerror(errno)))") }
+        if !isDry, rmdir(path) != 0 {
+            // Only where it is forced is there anybody who could.
+            if isForced, errno == ENOTEMPTY { return report.left.append("\(path): a ztund that runs puts it back") }
+            report.failures.append("\(path): \(String(cString: strerror(errno)))")
+        }
     }
 }

@@ -24,8 +24,15 @@ extension PodSockets {
         return Self.outboundListeners(in: namespace).contains { !own.contains($0) }
     }
 
-    /// Whether anybody listens on our outbound port.
-    static func isServed(_ namespace: NetworkNamespace) -> Bool { !outboundListeners(in: namespace).isEmpty }
+    /// Whether a ztund listens in a namespace: on our outbound port, or, in BPF modes, on any port with the mark that only a
+    /// ztund's outbound listener has.
+    static func isServed(_ namespace: NetworkNamespace) -> Bool {
+        if !outboundListeners(in: namespace).isEmpty { return true }
+        let marked = try? namespace.run { () throws(SystemError) in
+            try SystemError.check("sock_diag", zt_has_marked_listener(CaptureMark.captured))
+        }
+        return marked == 1
+    }
 
     private static func outboundListeners(in namespace: NetworkNamespace) -> [UInt64] {
         ["/proc/thread-self/net/tcp6", "/proc/thread-self/net/tcp"].flatMap { path in

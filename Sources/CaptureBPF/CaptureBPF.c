@@ -7,26 +7,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "CaptureFolder.h"
 #include "CaptureObject.h"
 #include "CaptureWords.h"
+#include "ForeignPrograms.h"
 #include "Layout.h"
-
-#ifndef BPF_FS_MAGIC
-#define BPF_FS_MAGIC 0xcafe4a11
-#endif
 
 struct zt_capture {
     struct bpf_object *object;
     char folder[256];
+    // Says that this process lives: `ztund node cleanup` leaves a folder alone that anybody holds.
+    int claim;
     int pods, addresses, listeners, sources, nodes, targets, rewritten;
     int connect4, connect6, probe, rewrites[3];
 };
@@ -86,18 +84,6 @@ static int reuse_maps(struct zt_capture *c) {
     return 0;
 }
 
-static int make_folder(struct zt_capture *c, const char *folder) {
-    struct statfs fs;
-    if (mkdir(folder, 0700) < 0 && errno != EEXIST) return -errno;
-    if (statfs(folder, &fs) < 0) return -errno;
-    if ((uint32_t)fs.f_type != BPF_FS_MAGIC) {
-        rmdir(folder);
-        return -ENOTSUP;
-    }
-    if (snprintf(c->folder, sizeof c->folder, "%s/v%d", folder, ZT_LAYOUT) >= (int)sizeof c->folder) return -ENAMETOOLONG;
-    return mkdir(c->folder, 0700) < 0 && errno != EEXIST ? -errno : 0;
-}
-
 static int load(struct zt_capture *c) {
     struct bpf_object_open_opts options = {.sz = sizeof options, .object_name = "ztun"};
     c->object = bpf_object__open_mem(zt_capture_object, zt_capture_object_size, &options);
@@ -115,6 +101,27 @@ static int load(struct zt_capture *c) {
     if (r == 0) r = open_map(c, "probes", &unused);
     if (r == 0) r = open_map(c, "rewrites", &unused);
     return r;
+}
+
+int zt_capture_repin(struct zt_capture *c) {
+    zt_capture_quiet();
+    struct stat held, named, map;
+    char path[320];
+    if (path_of(c, path, sizeof path, "pods") < 0 || fstat(c->claim, &held) < 0) return -EINVAL;
+    if (stat(c->folder, &named) == 0 && named.st_ino == held.st_ino && stat(path, &map) == 0) return 0;
+    char folder[256];
+    snprintf(folder, sizeof folder, "%s", c->folder);
+    *strrchr(folder, '/') = 0;
+    int claim = zt_folder_claim(folder, c->folder, sizeof c->folder);
+    if (claim < 0) return claim;
+    close(c->claim);
+    c->claim = claim;
+    struct bpf_map *one;
+    bpf_object__for_each_map(one, c->object) {
+        if (path_of(c, path, sizeof path, bpf_map__name(one)) < 0) return -ENAMETOOLONG;
+        if (access(path, F_OK) < 0 && bpf_obj_pin(bpf_map__fd(one), path) < 0) return -errno;
+    }
+    return 1;
 }
 
 static void unpin(struct zt_capture *c) {
@@ -140,10 +147,10 @@ struct zt_capture *zt_capture_open(const char *folder, int *result) {
         *result = -ENOMEM;
         return NULL;
     }
-    c->connect4 = c->connect6 = c->probe = c->rewrites[0] = c->rewrites[1] = c->rewrites[2] = -1;
+    c->claim = c->connect4 = c->connect6 = c->probe = c->rewrites[0] = c->rewrites[1] = c->rewrites[2] = -1;
     char path[320];
-    *result = make_folder(c, folder);
-    if (*result == 0) *result = path_of(c, path, sizeof path, "pods");
+    *result = c->claim = zt_folder_claim(folder, c->folder, sizeof c->folder);
+    if (*result >= 0) *result = path_of(c, path, sizeof path, "pods");
     int is_known = *result < 0 || access(path, F_OK) == 0;
     if (*result == 0) *result = load(c);
     if (*result == 0) return c;
@@ -173,6 +180,7 @@ static void close_links(struct zt_capture *c) {
 void zt_capture_close(struct zt_capture *c) {
     if (!c) return;
     close_links(c);
+    close_number(&c->claim);
     if (c->object) bpf_object__close(c->object);
     free(c);
 }
@@ -237,6 +245,22 @@ int zt_capture_attach_connect(struct zt_capture *c, const char *cgroup) {
     if (four < 0) return four;
     int six = attach_cgroup(c, "ztun_connect6", BPF_CGROUP_INET6_CONNECT, cgroup, "connect6", &c->connect6);
     return six < 0 ? six : four | six;
+}
+
+// The program of a link; 0 when there is none.
+static uint32_t program_of(int link) {
+    struct bpf_link_info info;
+    return link >= 0 && link_info(link, &info) == 0 ? info.prog_id : 0;
+}
+
+int zt_capture_foreign_programs(struct zt_capture *c, const char *cgroup, struct zt_foreign_programs *found) {
+    memset(found, 0, sizeof *found);
+    int fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    int result = zt_programs_beside(fd, BPF_CGROUP_INET4_CONNECT, program_of(c->connect4), found);
+    if (result == 0) result = zt_programs_beside(fd, BPF_CGROUP_INET6_CONNECT, program_of(c->connect6), found);
+    close(fd);
+    return result;
 }
 
 static int pinned_at(struct zt_capture *c, const char *pin, uint64_t cgroup) {

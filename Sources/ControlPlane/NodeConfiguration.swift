@@ -17,7 +17,8 @@ package struct NodeConfiguration: Hashable, Sendable {
     /// The cgroup above all pods; nil to look for it.
     package let podCgroup: String?
     package let probeCgroup: String?
-    package let bpfDirectory: String
+    /// Where BPF programs and maps are pinned; nil for the folder of the run directory.
+    package let bpfDirectory: String?
     package let gateDirectory: String
     package let probeSources: [IPPrefix]
     package let dataPath: DataPathOptions
@@ -60,7 +61,7 @@ package struct NodeConfiguration: Hashable, Sendable {
         canary = options.canary ?? true
         podCgroup = options.podCgroup
         probeCgroup = options.probeCgroup
-        bpfDirectory = options.bpfDirectory ?? "/sys/fs/bpf/ztun"
+        bpfDirectory = options.bpfDirectory
         gateDirectory = options.gateDirectory ?? "/sys/fs/bpf/ztun-gate"
         onExit = options.onExit ?? .remove
         discover = options.discover

@@ -40,7 +40,10 @@ package enum SettingsHandbook {
             "probeCgroup", "--probe-cgroup", "", "",
             "cgroup of the agent whose probes reach the pods directly, for `bpf`"
         ),
-        ("bpfDir", "--bpf-dir", "", "/sys/fs/bpf/ztun", "where `bpf` keeps programs and maps"),
+        (
+            "bpfDir", "--bpf-dir", "", "/sys/fs/bpf/ztun",
+            "where `bpf` keeps programs and maps; with a `runDir` of its own a folder of its own in there"
+        ),
         ("gateDir", "--gate-dir", "", "/sys/fs/bpf/ztun-gate", "where `ztun gate` keeps the boot gate (docs/gate.md)"),
         ("probeSources", "--probe-source", "", "", "sources that reach the pods directly"),
         ("runDir", "--run-dir", "", "/run/ztun", "directory of the control socket"),

@@ -124,7 +124,10 @@ final class NodeRounds {
         options.gateDirectory = configuration.gateDirectory
         options.podCgroup = configuration.podCgroup
         options.probeCgroup = configuration.probeCgroup
-        options.bpfDirectory = configuration.bpfDirectory
+        options.bpfDirectory =
+            configuration.bpfDirectory
+            ?? BPFFolder.usual(
+                runDirectory: configuration.program.runDirectory, standard: ProgramConfiguration.defaultRunDirectory)
         capture = NodeCapture(options)
         if let manifests = configuration.program.manifests {
             let settings = configuration.kubernetesSettings

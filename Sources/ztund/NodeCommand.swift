@@ -14,9 +14,10 @@ struct NodeCommand: ParsableCommand {
             commandName: "cleanup", abstract: "Remove what a ztund that is gone has left on this node.",
             discussion: """
                 Looks into every network namespace of the node (but its own) for capture rules, routing rules and routes, and
-                gives kernel settings their default where it found any; then removes BPF pins, sockets and locks. Refuses while
-                a ztund runs, and leaves namespaces alone in which one listens, unless --force is given. Doing it again does
-                nothing. Exit status 1 when something could not be removed.
+                gives kernel settings their default where it found any; then removes BPF pins (those of every run directory,
+                /sys/fs/bpf/ztun and below it), sockets and locks. Refuses while a ztund runs with the run directory, and leaves
+                namespaces alone in which one listens and pins that one holds, unless --force is given. Doing it again
+                does nothing. Exit status 1 when something could not be removed.
 
                 EXAMPLE: ztund node cleanup
                 """)
@@ -27,7 +28,9 @@ struct NodeCommand: ParsableCommand {
         @Option(help: ArgumentHelp("Clean these namespaces only. May be repeated.", valueName: "path"))
         var netns: [String] = []
 
-        @Option(help: ArgumentHelp("Where BPF programs were pinned; left alone with --netns alone.", valueName: "dir"))
+        @Option(
+            help: ArgumentHelp(
+                "Where BPF programs were pinned, when ztund was told; by itself none with --netns.", valueName: "dir"))
         var bpfDir: String?
 
         @Flag(help: "Only say what would be removed. (Routes and routing rules are not looked for.)")
@@ -43,7 +46,7 @@ struct NodeCommand: ParsableCommand {
             var cleanup = NodeCleanup(isDry: dryRun, isForced: force)
             let report = cleanup.run(
                 namespaces: netns.isEmpty ? NamespaceCensus.paths() : netns,
-                bpfDirectory: bpfDir ?? (netns.isEmpty ? "/sys/fs/bpf/ztun" : nil),
+                bpfDirectories: bpfDir.map { [$0] } ?? (netns.isEmpty ? NodeCleanup.usualFolders : []),
                 runDirectory: force ? nil : runDir)
             for line in report.removed { print(dryRun ? "would remove \(line)" : "removed \(line)") }
             for line in report.left { print("left alone \(line)") }

@@ -82,7 +82,10 @@ struct RunCommand: ParsableCommand {
             valueName: "dir"))
     var probeCgroup: String?
 
-    @Option(help: ArgumentHelp("Where bpf keeps its programs (default /sys/fs/bpf/ztun).", valueName: "dir"))
+    @Option(
+        help: ArgumentHelp(
+            "Where bpf keeps its programs (default /sys/fs/bpf/ztun; in it a folder for each other run directory).",
+            valueName: "dir"))
     var bpfDir: String?
 
     @Option(help: ArgumentHelp("Where the boot gate is pinned (default /sys/fs/bpf/ztun-gate).", valueName: "dir"))

@@ -3,8 +3,9 @@ import subprocess
 
 import pytest
 
-from support.capture import pod_traces
+from support.capture import pins, pod_traces
 from support.programs import program
+from support.waiting import wait_for
 
 from .conftest import arguments, start_both
 from .test_without_daemon import connect, wait_until_served
@@ -32,3 +33,24 @@ def test_a_dead_ones_pods_are_free_again(bare):
     assert [pod_traces(pod) for pod in (client, server)] == clean
     assert not [path for path in mesh.bpffs.iterdir() if path.is_dir()], "pins are left"
     assert [answer.get("server") for answer in connect(client, *server.ips)] == ["server", "server"]
+
+
+def test_a_live_one_puts_back_what_was_forced_from_it(bare):
+    """Class: pins that are gone for good, so that the next ztund finds none of the pods that are closed."""
+    if not bare.mode.startswith("bpf"):
+        pytest.skip("nft: Tests/Netns/test_node_cleanup.py")
+    mesh, client, server = bare, bare.world.client, bare.world.server
+    start_both(mesh)
+    wait_until_served(mesh)
+    folder = mesh.bpffs / mesh.first.name
+    before = pins(folder)
+    forced = subprocess.run(
+        [program("ztund"), "node", "cleanup", "--run-dir", mesh.one.run_dir, "--bpf-dir", folder, "--force"]
+        + [word for pod in mesh.world.first_pods for word in ("--netns", pod.path)], capture_output=True, text=True, timeout=60)
+    assert forced.returncode == 0 and f"removed {folder}/v1/pods" in forced.stdout, forced.stdout + forced.stderr
+    wait_for(lambda: pins(folder) == before, "the live one repairs its pods", 30)
+    wait_until_served(mesh)
+    mesh.one.kill()
+    assert "server" not in connect(client, server.ipv6)[0]
+    mesh.one = mesh.start_ztund(mesh.first, mesh.world.first_pods, *arguments(mesh, mesh.first))
+    wait_until_served(mesh)

@@ -108,3 +108,23 @@ def pod_traces(pod):
         "cd /proc/sys/net/ipv4; cat tcp_migrate_req tcp_fwmark_accept fwmark_reflect ../ipv6/fwmark_reflect conf/all/accept_local conf/all/rp_filter; ss -Htln | sort"
     )
     return pod.run("sh", "-c", commands).stdout
+
+
+def at_the_usual_place(bpffs):
+    """Words before a command, which then finds a BPF file system of the test's at /sys/fs/bpf, and nobody else does."""
+    return ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", 'mount --bind "$0" /sys/fs/bpf; exec "$@"', str(bpffs)]
+
+
+def alone_on_the_machine(bpffs, pods):
+    """As above, for what looks at a whole node: it finds no process but its own, and no network namespace but the pods'."""
+    script = """
+        mount --bind "$0" /sys/fs/bpf
+        for name in $PODS; do touch /tmp/zt-$$-$name; mount --bind /run/netns/$name /tmp/zt-$$-$name; done
+        mount -t tmpfs none /run/netns
+        for name in $PODS; do
+            touch /run/netns/$name; mount --move /tmp/zt-$$-$name /run/netns/$name; rm /tmp/zt-$$-$name
+        done
+        exec "$@"
+    """
+    names = " ".join(pod.netns for pod in pods)
+    return ["env", f"PODS={names}", "unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-ec", script, str(bpffs)]

@@ -16,8 +16,11 @@ enum { ZT_CAPTURE_FAIL_OPEN = 1 };
 enum { ZT_CAPTURE_REWRITE = 2 };
 
 // Loads the programs and opens or makes the maps in a folder of a BPF file system, where they outlive the process.
-// NULL with -errno in *result; -ENOTSUP when the folder is not in a BPF file system.
+// NULL with -errno in *result; -ENOTSUP when the folder is not in a BPF file system. Until the handle is closed it has a shared
+// flock on the folder of the maps, "vN" by their layout; -EBUSY when somebody who removes it has an exclusive one.
 struct zt_capture *zt_capture_open(const char *folder, int *result);
+// Pins the maps again where somebody removed the folder or the pins, so that a later process finds them: 1 when it had to.
+int zt_capture_repin(struct zt_capture *capture);
 // Whether maps of this layout are pinned in the folder: 1 or 0.
 int zt_capture_is_pinned(const char *folder);
 // Frees the handle. What is attached stays.
@@ -36,13 +39,14 @@ int zt_capture_attach_probe(struct zt_capture *capture, const char *cgroup);
 int zt_capture_attach_rewriting(struct zt_capture *capture, const char *cgroup);
 int zt_capture_rewriting_is_attached(struct zt_capture *capture, const char *cgroup);
 
-// The names of others' programs that act on connects in a cgroup, separated by blanks: those that run before the first of
-// ours (or at all, when ours is not there), and those that run after it and see what ours made of the connect.
+// The names of others' programs that act on connects in a cgroup, separated by blanks: those that run before this handle's
+// (or at all, when it is not there), and those that run after it and see what it made of the connect. The programs of another
+// ztund are not among them: they look after its own pods only.
 struct zt_foreign_programs {
     char before[512];
     char after[512];
 };
-int zt_capture_foreign_programs(const char *cgroup, struct zt_foreign_programs *found);
+int zt_capture_foreign_programs(struct zt_capture *capture, const char *cgroup, struct zt_foreign_programs *found);
 
 // Attaches the pod's copy of the lookup program to its namespace. 1 when anew, 0 when an earlier one was replaced.
 int zt_capture_attach_lookup(struct zt_capture *capture, uint64_t pod, int namespace_fd, uint64_t namespace_inode);
