@@ -39,19 +39,22 @@ final class StateLoad {
 
     private func take(_ source: StateSource, _ lines: Lines, _ step: String) {
         let start = Kernel.monotonicNow()
+        let startClock = clock()
         // The file must have been still for a moment before it is read.
         while source.check(now: Int64(Kernel.realtimeNow())) != .loaded { Kernel.pause(milliseconds: 5) }
         let read = Kernel.monotonicNow()
-        snapshot = snapshot.replacingAll(
-            workloads: lines.state.workloads, services: lines.state.services, policies: lines.state.policies)
+        let readClock = clock()
+        snapshot = lines.state.next(after: snapshot)
         lines.state = LocalState()
         let done = Kernel.monotonicNow()
+        let doneClock = clock()
         let peak = Self.memory("VmHWM")
         Kernel.returnFreeMemory()
         print(
             "{\"step\": \"\(step)\", \"workloads\": \(snapshot.workloadCount), "
                 + "\"policies\": \(snapshot.policyCount), \"read_ms\": \((read - start) / 1_000_000), "
-                + "\"apply_ms\": \((done - read) / 1_000_000), \"peak_mib\": \(peak / 1024), "
+                + "\"apply_ms\": \((done - read) / 1_000_000), "
+                + "\"read_cpu_us\": \(readClock - startClock), \"apply_cpu_us\": \(doneClock - readClock), \"peak_mib\": \(peak / 1024), "
                 + "\"resident_mib\": \(Self.memory("VmRSS") / 1024)}")
     }
 

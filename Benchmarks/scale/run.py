@@ -47,6 +47,7 @@ TARGETS = {
     "state.change_peak_mib": ("MiB at the peak of a reload", 250),
     "state.start_s": ("seconds from start to ready", None),
     "state.change_s": ("seconds from the changed file to the new state", None),
+    "state.change_control_ms": ("ms of CPU of the control thread around it, its usual rounds included", None),
     "state.p99_ratio": ("p99 while a change is taken, to idle", 2),
     "api.resident_mib": ("resident MiB with the whole cluster from the API", 250),
     "api.peak_mib": ("MiB at the peak of listing it", None),
@@ -93,6 +94,17 @@ def cpu(pid):
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def thread_ms(pid, name):
+    """CPU time of a thread, ms."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm") as file:
+            if file.read().strip() != name:
+                continue
+        with open(f"/proc/{pid}/task/{task}/schedstat") as file:
+            return int(file.read().split()[0]) / 1e6
+    raise SystemExit(f"scale: {pid} has no thread {name}")
 
 
 def status(run_dir):
@@ -286,7 +298,7 @@ def state(scratch):
             file = os.path.join(environment["PB_WORK"], "run/ztun-state.yaml")
             prepared = file + ".new"
             run(f"{PEER}/sut/ztun/merge.py", os.path.join(environment["PB_WORK"], "run/ztun-state.base.yaml"), more, prepared)
-            before = cpu(node1)
+            before, control = cpu(node1), thread_ms(node1, "ztun-control")
             # The window is as long as the reload: its p99 is of requests that met it.
             process = load(environment, "open", "-c", "16", "-R", RATE, "-t", str(SECS), "-w", "1")
             time.sleep(1.2)
@@ -300,6 +312,7 @@ def state(scratch):
             seconds = time.time() - changed
             busy = answer(process)
             emit("state.change_s", seconds, cpu_s=round(cpu(node1) - before, 2))
+            emit("state.change_control_ms", thread_ms(node1, "ztun-control") - control, window_s=SECS)
             emit("state.change_peak_mib", memory(node1, "VmHWM"))
             time.sleep(2)
             emit("state.after_change_mib", memory(node1))

@@ -63,6 +63,7 @@ extension FuzzEntry {
         probe(snapshot, first)
         guard states.count == 2 else { return }
         let second = states[1]
+        rereads(bytes, second)
         let next = snapshot.replacingAll(
             workloads: second.workloads, services: second.services, policies: second.policies)
         probe(next, second)
@@ -75,6 +76,21 @@ extension FuzzEntry {
         promise(
             Set(next.allPolicies.map(\.key)) == Set(second.policies.map(\.key)),
             "the update leaves other policies than the file has")
+    }
+
+    /// The same edit as one source sees it: what is read in part says what a whole reading says.
+    private static func rereads(_ bytes: UnsafeRawBufferPointer, _ second: LocalState) {
+        var reader = StateFileReader(trustDomain: "cluster.local")
+        var last = LocalState()
+        for part in halves(bytes, divider: "\n===\n") {
+            check { () throws(ConfigurationError) in last = try reader.read(part, file: "state.yaml") }
+        }
+        promise(
+            last.workloads.map(\.fields) == second.workloads.map(\.fields)
+                && last.services.map(\.fields) == second.services.map(\.fields)
+                && last.policies.count == second.policies.count
+                && zip(last.policies, second.policies).allSatisfy { $0.saysTheSame(as: $1) && $0.key == $1.key }
+                && last.warnings == second.warnings, "reading an edit in part says something else")
     }
 
     private static func probe(_ snapshot: MeshSnapshot, _ state: LocalState) {

@@ -34,7 +34,7 @@ package final class FileSource<Value: Sendable>: Sendable {
 
     private struct Watch {
         var file = FileWatch()
-        var contentHash: Int?
+        var contentHash: ContentHash?
     }
 
     /// - Parameter limit: longest accepted file, in bytes.
@@ -74,7 +74,7 @@ package final class FileSource<Value: Sendable>: Sendable {
             return fail(error.description, now: now)
         }
         watch.file.onRead(contents.version, now: now)
-        let hash = contents.bytes.hashValue
+        let hash = contents.bytes.withUnsafeBytes { ContentHash($0) }
         if hash == watch.contentHash { return restore() }
         watch.contentHash = hash
         let value: Value

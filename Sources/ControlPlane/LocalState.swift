@@ -11,6 +11,8 @@ package struct LocalState: Sendable {
     package var settings = MeshSettings()
     /// What is allowed but probably not meant, each with its line: a policy name that nothing defines, for instance.
     package var warnings: [String] = []
+    /// What differs from the state that the same source handed over before; nil where it did not look.
+    package var difference: MeshChanges?
 
     package init() {}
 }
@@ -27,21 +29,20 @@ extension LocalState {
         limits: YAMLLimits = YAMLLimits()
     ) throws(ConfigurationError) {
         var reading = LocalStateReading(file: file, trustDomain: trustDomain, previous: previous)
-        let root = try YAMLDocument.parse(bytes, file: file, limits: limits) { item throws(ConfigurationError) in
-            guard let list = LocalStateReading.List(rawValue: item.key) else { return }
-            do throws(ConfigurationError) {
-                try reading.take(YAMLReader(item.node, file: file), of: list)
-            } catch {
-                throw error.inside("[\(item.index)]").inside(item.key)
-            }
-        }
-        let fields = try YAMLReader(root, file: file).fields(LocalStateReading.List.allCases.map(\.rawValue))
-        // Lists that were not handed out: those with an anchor, and other names for them.
-        for list in LocalStateReading.List.allCases {
-            _ = try fields.list(list.rawValue) { reader throws(ConfigurationError) in
-                try reading.take(reader, of: list)
-            }
-        }
+        try reading.takeAll(bytes, file: file, limits: limits)
         self = reading.finish()
+    }
+
+    /// The snapshot that follows when the source says this now: what has not changed stays the same object.
+    ///
+    /// Where ``difference`` is known it costs in proportion to that. The snapshot must then be of the state before.
+    package func next(after snapshot: MeshSnapshot, settings: MeshSettings = MeshSettings()) -> MeshSnapshot {
+        guard var changes = difference else {
+            return snapshot.replacingAll(
+                workloads: workloads, services: services, policies: policies, networkPolicies: networkPolicies,
+                settings: settings)
+        }
+        if settings != snapshot.settings { changes.settings = settings }
+        return snapshot.applying(changes)
     }
 }

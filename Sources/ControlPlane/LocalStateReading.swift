@@ -6,15 +6,21 @@ struct LocalStateReading {
     enum List: String, CaseIterable { case workloads, policies, services }
 
     private let trustDomain: String
-    private var state = LocalState()
-    private var registry: LocalStateRegistry
-    private var shared = SharedValues()
+    private(set) var state = LocalState()
+    private(set) var registry: LocalStateRegistry
+    private(set) var shared: SharedValues
     private var knownWorkloads: KnownObjects<String, Workload>
     private var knownServices: KnownObjects<ServiceName, Service>
     private var knownPolicies: KnownObjects<String, AuthorizationPolicy>
 
-    init(file: String, trustDomain: String, previous: LocalState) {
+    /// - Parameters:
+    ///   - previous: what the file said before; what says the same now is the same object.
+    ///   - shared: values that may be kept already.
+    init(
+        file: String, trustDomain: String, previous: LocalState = LocalState(), shared: SharedValues = SharedValues()
+    ) {
         self.trustDomain = trustDomain
+        self.shared = shared
         registry = LocalStateRegistry(file: file)
         knownWorkloads = KnownObjects(previous.workloads) { $0.fields.uid }
         knownServices = KnownObjects(previous.services, key: \.serviceName)
@@ -46,59 +52,30 @@ struct LocalStateReading {
         }
     }
 
+    /// Reads a whole file.
+    /// - Parameter seen: gets each element that was taken by itself, after it; not those of a list with an anchor.
+    mutating func takeAll(
+        _ bytes: [UInt8], file: String, limits: YAMLLimits, seen: (List, YAMLItem) -> Void = { _, _ in }
+    ) throws(ConfigurationError) {
+        let root = try YAMLDocument.parse(bytes, file: file, limits: limits) { item throws(ConfigurationError) in
+            guard let list = List(rawValue: item.key) else { return }
+            do throws(ConfigurationError) {
+                try take(YAMLReader(item.node, file: file), of: list)
+            } catch {
+                throw error.inside("[\(item.index)]").inside(item.key)
+            }
+            seen(list, item)
+        }
+        let fields = try YAMLReader(root, file: file).fields(List.allCases.map(\.rawValue))
+        // Lists that were not handed out: those with an anchor, and other names for them.
+        for list in List.allCases {
+            _ = try fields.list(list.rawValue) { reader throws(ConfigurationError) in try take(reader, of: list) }
+        }
+    }
+
     /// The whole state, after the last element.
     consuming func finish() -> LocalState {
         state.warnings = registry.warnings()
         return state
     }
-}
-
-/// Objects of the last state by key; most stand at the same place of their list again.
-private struct KnownObjects<Key: Hashable, Object> {
-    private let objects: [Object]
-    private let key: (Object) -> Key
-    // Made only when the order has changed.
-    private var byKey: [Key: Object]?
-
-    init(_ objects: [Object], key: @escaping (Object) -> Key) {
-        self.objects = objects
-        self.key = key
-    }
-
-    mutating func object(_ wanted: Key, at index: Int) -> Object? {
-        if index < objects.count, key(objects[index]) == wanted { return objects[index] }
-        if let byKey { return byKey[wanted] }
-        guard !objects.isEmpty else { return nil }
-        let made = Dictionary(objects.map { (key($0), $0) }) { $1 }
-        byKey = made
-        return made[wanted]
-    }
-}
-
-/// Values that many workloads have in common, kept once: in a large mesh they are a third of its memory.
-private struct SharedValues {
-    private var texts: Set<String> = []
-    private var services: Set<[ServiceName: [UInt16: UInt16]]> = []
-    private var lists: Set<[String]> = []
-
-    /// The same fields, with storage shared with the workloads before.
-    mutating func sharing(_ fields: Workload.Fields) -> Workload.Fields {
-        var fields = fields
-        for path in Self.texts { fields[keyPath: path] = shared(fields[keyPath: path]) }
-        if !fields.services.isEmpty { fields.services = services.insert(fields.services).memberAfterInsert }
-        if !fields.authorizationPolicies.isEmpty {
-            fields.authorizationPolicies = lists.insert(fields.authorizationPolicies).memberAfterInsert
-        }
-        return fields
-    }
-
-    // Up to 15 bytes a string has no storage of its own.
-    private mutating func shared(_ text: String) -> String {
-        text.utf8.count > 15 ? texts.insert(text).memberAfterInsert : text
-    }
-
-    nonisolated(unsafe) private static let texts: [WritableKeyPath<Workload.Fields, String>] = [
-        \.namespace, \.network, \.trustDomain, \.serviceAccount, \.node, \.clusterID, \.workloadName, \.canonicalName,
-        \.canonicalRevision, \.locality.region, \.locality.zone, \.locality.subzone,
-    ]
 }

@@ -23,12 +23,30 @@ struct LocalStateRegistry {
         let line = Int(reader.node.line)
         try Self.define(
             workload.fields.uid, "the workload uid \(workload.fields.uid.quoted)", in: &workloads, at: reader)
-        for policy in workload.fields.authorizationPolicies {
+        noteUses(by: workload, line: line) { _ in
+            true
+        } services: { _ in
+            true
+        }
+    }
+
+    /// Takes what the workload names of that which the functions want.
+    mutating func noteUses(
+        by workload: Workload, line: Int, policies: (String) -> Bool, services: (ServiceName) -> Bool
+    ) {
+        for policy in workload.fields.authorizationPolicies where policies(policy) {
             policyUses[policy, default: Use(line: line, workload: workload.description, count: 0)].count += 1
         }
-        for service in workload.fields.services.keys {
+        for service in workload.fields.services.keys where services(service) {
             serviceUses[service, default: Use(line: line, workload: workload.description, count: 0)].count += 1
         }
+    }
+
+    /// How often each name is used, and which are defined.
+    var names: StateNames {
+        StateNames(
+            policyUses: policyUses.mapValues(\.count), serviceUses: serviceUses.mapValues(\.count),
+            policies: Set(policies.keys), services: Set(services.keys))
     }
 
     mutating func add(_ service: Service, at reader: YAMLReader) throws(ConfigurationError) {

@@ -21,15 +21,13 @@ package final class StateSource: Sendable {
         path: String, trustDomain: String, deliver: @escaping @Sendable (LocalState, UInt64) -> Void
     ) {
         let counts = Lock(Counts())
-        // What is in force, so that the next reading makes new objects only for what has changed.
-        let last = Lock(LocalState())
+        let reader = Lock(StateFileReader(trustDomain: trustDomain))
         self.path = path
         self.counts = counts
         file = FileSource(
             path: path,
             parse: { bytes, name throws(ConfigurationError) in
-                try LocalState(
-                    parsing: bytes, file: name, trustDomain: trustDomain, previous: last.withLock { $0 })
+                try reader.withLock { reader throws(ConfigurationError) in try reader.read(bytes, file: name) }
             },
             deliver: { state, generation in
                 counts.withLock {
@@ -37,7 +35,6 @@ package final class StateSource: Sendable {
                         workloads: state.workloads.count, services: state.services.count,
                         policies: state.policies.count, warnings: state.warnings)
                 }
-                last.withLock { $0 = state }
                 deliver(state, generation)
             })
     }

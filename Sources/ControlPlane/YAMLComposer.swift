@@ -29,6 +29,8 @@ struct YAMLComposer: ~Copyable {
         var items: [YAMLNode] = []
         /// Elements given away instead of kept in ``items``.
         var handedOut = 0
+        /// The node count when the last of them was complete.
+        var handedNodes = 0
         var entries: [YAMLNode.Entry] = []
         var pendingKey: (text: String, line: Int32, column: Int32)?
         /// Keys seen, once there are too many to compare one by one.
@@ -138,7 +140,10 @@ struct YAMLComposer: ~Copyable {
         let start = nodes
         try count(1, line, column)
         if let anchor { openAnchors.insert(anchor) }
-        levels.append(Level(isMapping: isMapping, anchor: anchor, line: line, column: column, startNodes: start))
+        levels.append(
+            Level(
+                isMapping: isMapping, anchor: anchor, line: line, column: column, startNodes: start, handedNodes: nodes)
+        )
     }
 
     private mutating func close() throws(ConfigurationError) -> YAMLNode? {
@@ -159,8 +164,11 @@ struct YAMLComposer: ~Copyable {
         let top = levels.count - 1
         guard levels[top].isMapping else {
             if handsOutItems, top == 1, levels[1].anchor == nil, let key = levels[0].pendingKey?.text {
-                completedItem = YAMLItem(key: key, index: levels[1].handedOut, node: node)
+                completedItem = YAMLItem(
+                    key: key, index: levels[1].handedOut, node: node, values: nodes - levels[1].handedNodes,
+                    followsAnchors: aliases > 0 || !anchors.isEmpty)
                 levels[1].handedOut += 1
+                levels[1].handedNodes = nodes
             } else {
                 levels[top].items.append(node)
             }

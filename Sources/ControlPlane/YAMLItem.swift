@@ -5,4 +5,8 @@ package struct YAMLItem: Sendable {
     /// Its place in the list, from 0.
     package let index: Int
     package let node: YAMLNode
+    /// How many values it is, each alias counted as all that it names.
+    let values: Int
+    /// Whether an anchor or an alias stands in the document, up to the end of this element.
+    let followsAnchors: Bool
 }

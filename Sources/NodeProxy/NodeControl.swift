@@ -465,9 +465,7 @@ extension Node {
     /// A new state from the source: the next snapshot, to every worker.
     func adopt(_ state: LocalState) {
         // Made outside the lock, which the status needs too: only this thread replaces the snapshot.
-        let snapshot = shared.withLock { $0.snapshot }.replacingAll(
-            workloads: state.workloads, services: state.services, policies: state.policies,
-            networkPolicies: state.networkPolicies, settings: settings(over: state.settings))
+        let snapshot = state.next(after: shared.withLock { $0.snapshot }, settings: settings(over: state.settings))
         shared.withLock { shared in
             shared.snapshot = snapshot
             shared.hasState = true

@@ -21,24 +21,37 @@ package struct FileContents: Sendable {
         }
         version = FileVersion(status)
         mode = status.st_mode & 0o7777
-        var bytes = [UInt8](repeating: 0, count: Int(status.st_size) + 1)
-        var filled = 0
-        while true {
-            let count = bytes.withUnsafeMutableBytes { buffer in
-                read(descriptor, buffer.baseAddress?.advanced(by: filled), buffer.count - filled)
-            }
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw Self.failure(path, "cannot be read", errno) }
-            if count == 0 { break }
-            filled += count
-            if filled == bytes.count {
-                // It grew while it was read.
-                guard filled <= limit else { throw CertificateError("\(path) is longer than \(limit) bytes") }
-                bytes += [UInt8](repeating: 0, count: min(bytes.count, limit + 1 - filled))
+        // Not zeroed first: state files are large.
+        var code: Int32?
+        var isAtEnd = false
+        var bytes = [UInt8](unsafeUninitializedCapacity: Int(status.st_size) + 1) { buffer, filled in
+            (filled, isAtEnd, code) = Self.fill(UnsafeMutableRawBufferPointer(buffer), from: descriptor)
+        }
+        while !isAtEnd, code == nil {
+            // It grew while it was read.
+            guard bytes.count <= limit else { throw CertificateError("\(path) is longer than \(limit) bytes") }
+            let more = min(bytes.count, limit + 1 - bytes.count)
+            bytes += [UInt8](unsafeUninitializedCapacity: more) { buffer, filled in
+                (filled, isAtEnd, code) = Self.fill(UnsafeMutableRawBufferPointer(buffer), from: descriptor)
             }
         }
-        bytes.removeLast(bytes.count - filled)
+        if let code { throw Self.failure(path, "cannot be read", code) }
         self.bytes = bytes
+    }
+
+    /// Reads until the buffer is full, or to the end, or to an `errno`.
+    private static func fill(
+        _ buffer: UnsafeMutableRawBufferPointer, from descriptor: Int32
+    ) -> (filled: Int, isAtEnd: Bool, code: Int32?) {
+        var filled = 0
+        while filled < buffer.count {
+            let count = read(descriptor, buffer.baseAddress?.advanced(by: filled), buffer.count - filled)
+            if count < 0, errno == EINTR { continue }
+            if count < 0 { return (filled, false, errno) }
+            if count == 0 { return (filled, true, nil) }
+            filled += count
+        }
+        return (filled, false, nil)
     }
 
     private static func failure(_ path: String, _ what: String, _ code: Int32) -> CertificateError {
