@@ -57,15 +57,42 @@ static void attribute(struct request *r, uint16_t type, const void *data, uint16
 
 static void attribute32(struct request *r, uint16_t type, uint32_t value) { attribute(r, type, &value, sizeof value); }
 
-// Sends one request and reads its one answer; returns the answer's size, 0 for a bare acknowledgement, or -errno.
-static int ask(int protocol, struct request *r, char *answer, size_t capacity) {
+// The network namespace that this thread stays in for several steps (-1: none), and its socket for routes there.
+static _Thread_local int inside = -1, held_routes = -1;
+static _Thread_local uint32_t last_sequence;
+
+int zt_inside_net(void) { return inside; }
+
+void zt_set_inside_net(int fd) {
+    if (held_routes >= 0) close(held_routes);
+    held_routes = -1;
+    inside = fd;
+}
+
+static int netlink(int protocol) {
+    if (protocol == NETLINK_ROUTE && held_routes >= 0) return held_routes;
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
     if (fd < 0) return -errno;
     struct timeval limit = {.tv_sec = 2};
-    int result = 0;
-    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    r->header.nlmsg_seq = 1;
+    if (protocol == NETLINK_ROUTE && inside >= 0) held_routes = fd;
+    return fd;
+}
+
+// What a request that failed left in the socket is nobody's answer.
+static void done_with(int fd, int is_clean) {
+    if (fd == held_routes && is_clean) return;
+    if (fd == held_routes) held_routes = -1;
+    close(fd);
+}
+
+// Sends one request and reads its one answer; returns the answer's size, 0 for a bare acknowledgement, or -errno.
+static int ask(int protocol, struct request *r, char *answer, size_t capacity) {
+    int fd = netlink(protocol);
+    if (fd < 0) return fd;
+    int result = 0, is_clean = 0;
+    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    r->header.nlmsg_seq = ++last_sequence;
     if (sendto(fd, r, r->header.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0) {
         result = -errno;
     } else {
@@ -76,10 +103,12 @@ static int ask(int protocol, struct request *r, char *answer, size_t capacity) {
         const struct nlmsghdr *header = (const struct nlmsghdr *)answer;
         if (n < 0) result = errno == EAGAIN ? -ETIMEDOUT : -errno;
         else if (!NLMSG_OK(header, (unsigned)n)) result = -EBADMSG;
+        else if (header->nlmsg_seq != last_sequence) result = -EBADMSG;
         else if (header->nlmsg_type == NLMSG_ERROR) result = ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
         else result = (int)header->nlmsg_len;
+        is_clean = n >= 0 && result != -EBADMSG;
     }
-    close(fd);
+    done_with(fd, is_clean);
     return result;
 }
 
@@ -511,6 +540,28 @@ int zt_write_file(const char *path, const char *text, int count) {
     int result = write(fd, text, (size_t)count) == count ? 0 : -errno;
     close(fd);
     return result;
+}
+
+int zt_open_setting(const char *path, char *found, int capacity, int *obstacle) {
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    *obstacle = fd < 0 ? errno : 0;
+    // What cannot be written may be right as it is.
+    if (fd < 0) fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    ssize_t n = pread(fd, found, (size_t)capacity - 1, 0);
+    if (n < 0) {
+        int result = -errno;
+        close(fd);
+        return result;
+    }
+    found[n] = 0;
+    found[strcspn(found, "\n")] = 0;
+    return fd;
+}
+
+int zt_write_setting(int fd, const char *value) {
+    size_t size = strlen(value);
+    return pwrite(fd, value, size, 0) == (ssize_t)size ? 0 : -errno;
 }
 
 int zt_open_net_namespace(const char *path) {

@@ -17,6 +17,8 @@ final class BPFPrograms {
     private let folder: String
     /// The pods that this process enrolled or took over.
     private var own: Set<UInt64> = []
+    /// The addresses of each pod, 16 bytes each; nil where the map has to be read.
+    private var addressesByPod: [UInt64: [UInt8]]?
 
     /// Loads the programs.
     ///
@@ -152,7 +154,7 @@ final class BPFPrograms {
 
     /// Forgets pods whose namespaces are gone: until then they stay closed, whatever became of their paths.
     func forgetDeadPods() {
-        zt_capture_forget_dead_pods(handle)
+        if zt_capture_forget_dead_pods(handle) > 0 { addressesByPod = nil }
     }
 
     /// Takes everything out of the kernel unless pods are enrolled by another ztund. Pods of ours that are still enrolled are
@@ -180,9 +182,26 @@ final class BPFPrograms {
 
     /// Says which addresses are the pod's own; whether that changed anything.
     func set(addresses: [InterfaceAddress], of pod: UInt64) throws(CaptureFailure) -> Bool {
-        let bytes = addresses.flatMap(\.bytes)
-        return try Self.check(
-            "note the pod's addresses", zt_capture_set_addresses(handle, pod, bytes, Int32(addresses.count))) > 0
+        let known = knownAddresses()[pod] ?? []
+        let wanted = addresses.flatMap(\.bytes)
+        let result = zt_capture_set_addresses(
+            handle, pod, wanted, Int32(addresses.count), known, Int32(known.count / 16))
+        // After a failure nobody knows how many of them were written.
+        if result < 0 { addressesByPod = nil } else { addressesByPod?[pod] = wanted.isEmpty ? nil : wanted }
+        return try Self.check("note the pod's addresses", result) > 0
+    }
+
+    /// What the map of addresses holds: read once, and again when somebody else may have written there.
+    private func knownAddresses() -> [UInt64: [UInt8]] {
+        if let addressesByPod { return addressesByPod }
+        var found = [zt_capture_address](repeating: zt_capture_address(), count: 8192)
+        let count = zt_capture_addresses(handle, &found, Int32(found.count))
+        var known: [UInt64: [UInt8]] = [:]
+        for one in found.prefix(max(0, Int(count))) {
+            withUnsafeBytes(of: one.ip) { known[one.pod, default: []].append(contentsOf: $0) }
+        }
+        addressesByPod = known
+        return known
     }
 
     /// Where a pod's connections go; what changed is counted.
@@ -241,7 +260,11 @@ final class BPFPrograms {
     func flags(of pod: UInt64) -> PodFlags { PodFlags(rawValue: zt_capture_pod_flags(handle, pod)) }
 
     /// Takes over a pod that is enrolled.
-    func adopt(_ pod: UInt64) { own.insert(pod) }
+    func adopt(_ pod: UInt64) {
+        own.insert(pod)
+        // Its ztund may have written after we read.
+        addressesByPod = nil
+    }
 
     func isEnrolled(_ pod: UInt64) -> Bool { zt_capture_has_pod(handle, pod) == 1 }
 

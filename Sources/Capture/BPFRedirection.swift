@@ -7,6 +7,7 @@ internal import MeshModel
 final class BPFRedirection: Redirection {
     private let namespace: NetworkNamespace
     private let sockets: PodSockets
+    private let record: SettingsRecord?
     private let programs: BPFPrograms
     private let pod: UInt64
     private var failOpen: Bool
@@ -24,9 +25,10 @@ final class BPFRedirection: Redirection {
     ///   - mode: one of those for which ``CaptureMode/isBPF`` holds.
     ///   - directSources: addresses from which agents of the node reach applications directly, at the time of the call.
     init(
-        _ mode: CaptureMode, in namespace: NetworkNamespace, sockets: PodSockets, programs: BPFPrograms, failOpen: Bool,
-        nftProgram: String, directSources: @escaping () -> [IPPrefix]
+        _ mode: CaptureMode, in namespace: NetworkNamespace, sockets: PodSockets, record: SettingsRecord?,
+        programs: BPFPrograms, failOpen: Bool, nftProgram: String, directSources: @escaping () -> [IPPrefix]
     ) throws(CaptureFailure) {
+        self.record = record
         isRewriting = mode == .bpfRewrite
         selection = mode == .bpfRoute ? RouteSelection(namespace: namespace) : nil
         self.directSources = directSources
@@ -185,7 +187,7 @@ final class BPFRedirection: Redirection {
     private func applySettings() throws(CaptureFailure) -> Bool {
         var changed = false
         for index in settings.indices {
-            if try settings[index].apply(in: namespace) { changed = true }
+            if try settings[index].apply(in: namespace, record) { changed = true }
         }
         return changed
     }

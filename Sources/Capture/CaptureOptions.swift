@@ -25,6 +25,8 @@ package struct CaptureOptions: Sendable, Hashable {
     package var probeCgroup: String?
     /// A folder of the BPF file system, made when it is missing.
     package var bpfDirectory = BPFFolder.root
+    /// Where what kernel settings were before is kept for the ztund after this one; nil to keep it in memory only.
+    package var settingsDirectory: String?
     /// Where a boot gate has its pins.
     package var gateDirectory = BootGate.usualFolder
     /// The program that installs rules: a name looked up on PATH, or a path.

@@ -18,8 +18,13 @@ final class NftRedirection: Redirection {
     /// The programs of a ztund that captured with BPF and left its pods closed; nil where there are none.
     private let predecessor: BPFPrograms?
 
-    init(in namespace: NetworkNamespace, sockets: PodSockets, options: CaptureOptions, predecessor: BPFPrograms? = nil)
-    {
+    private let record: SettingsRecord?
+
+    init(
+        in namespace: NetworkNamespace, sockets: PodSockets, record: SettingsRecord? = nil, options: CaptureOptions,
+        predecessor: BPFPrograms? = nil
+    ) {
+        self.record = record
         self.predecessor = predecessor
         self.namespace = namespace
         self.sockets = sockets
@@ -109,7 +114,7 @@ final class NftRedirection: Redirection {
     private func applySettings() throws(CaptureFailure) -> Bool {
         var changed = false
         for index in settings.indices {
-            if try settings[index].apply(in: namespace) { changed = true }
+            if try settings[index].apply(in: namespace, record) { changed = true }
         }
         return changed
     }

@@ -96,19 +96,19 @@ package final class NodeCapture {
     }
 
     /// How a pod's traffic is brought to its sockets.
-    func redirection(_ mode: CaptureMode, in namespace: NetworkNamespace, sockets: PodSockets, now: UInt64)
-        throws(CaptureFailure) -> any Redirection
-    {
+    func redirection(
+        _ mode: CaptureMode, in namespace: NetworkNamespace, sockets: PodSockets, record: SettingsRecord?, now: UInt64
+    ) throws(CaptureFailure) -> any Redirection {
         switch mode {
         case .external: return ExternalRedirection(sockets)
         case .nft:
             return NftRedirection(
-                in: namespace, sockets: sockets, options: options, predecessor: try predecessor(now))
+                in: namespace, sockets: sockets, record: record, options: options, predecessor: try predecessor(now))
         case .bpf, .bpfRewrite, .bpfRoute, .auto:
             let programs = try openPrograms(now)
             if mode != .bpfRoute { try hook(programs, now) }
             return try BPFRedirection(
-                mode, in: namespace, sockets: sockets, programs: programs, failOpen: false,
+                mode, in: namespace, sockets: sockets, record: record, programs: programs, failOpen: false,
                 nftProgram: options.nftProgram, directSources: { [unowned self] in directSources })
         }
     }
@@ -164,7 +164,9 @@ package final class NodeCapture {
     private func refreshAddresses() {
         rounds += 1
         if rounds % 16 == 0 { programs?.forgetDeadPods() }
-        guard let programs, options.probeCgroup != nil, let found = try? InterfaceAddress.all(), found != nodeAddresses
+        guard let programs, options.probeCgroup != nil,
+            let found = try? NetworkNamespace.atHome({ () throws(SystemError) in try InterfaceAddress.all() }),
+            found != nodeAddresses
         else { return }
         if (try? programs.set(nodeAddresses: found)) != nil { nodeAddresses = found }
     }

@@ -4,8 +4,8 @@ internal import Glibc
 
 /// Takes out of a node what a ztund left that ended without doing so. Done twice it finds nothing the second time.
 ///
-/// Of kernel settings nobody knows any more what they were, so they get the kernel's default, and only where something
-/// else of ours was found.
+/// Kernel settings get back the values that their record in the run directory has. Where there is none, they get the kernel's
+/// default, and only where something else of ours was found.
 package struct NodeCleanup {
     /// What was done, in words.
     package struct Report: Sendable, Hashable {
@@ -24,6 +24,8 @@ package struct NodeCleanup {
     private let isDry: Bool
     private let isForced: Bool
     private var report = Report()
+    /// Where records of kernel settings are.
+    private var settings: String?
 
     /// - Parameters:
     ///   - isDry: only looks.
@@ -35,8 +37,14 @@ package struct NodeCleanup {
     }
 
     /// Cleans the namespaces at these paths, then the BPF folders and the run directory where they are given.
-    package mutating func run(namespaces: [String], bpfDirectories: [String], runDirectory: String?) -> Report {
+    ///
+    /// - Parameter isWhole: whether these are all namespaces of the node, so that what is recorded of others is of those gone.
+    package mutating func run(
+        namespaces: [String], isWhole: Bool = false, bpfDirectories: [String], runDirectory: String?
+    ) -> Report {
+        settings = runDirectory.map { "\($0)/settings" }
         for path in namespaces { clean(path) }
+        if isWhole, let settings { removeFolder(settings) }
         for folder in bpfDirectories { removePins(folder) }
         if let runDirectory {
             for name in ["ztund.sock", "ztund-handover.sock", "ztund.sock.lock"] + Self.olderSockets(runDirectory) {
@@ -90,8 +98,12 @@ package struct NodeCleanup {
         let before = report.removed.count
         cleanRules(path, namespace)
         cleanRoutes(path, namespace)
-        guard report.removed.count > before else { return }
-        cleanSettings(path, namespace)
+        guard let settings, let record = SettingsRecord.existing(in: settings, of: namespace) else {
+            if report.removed.count > before { cleanSettings(path, namespace) }
+            return
+        }
+        report.removed += record.restore(in: namespace, isDry: isDry).map { "\(path): \($0)" }
+        if !isDry { record.remove() }
     }
 
     private mutating func cleanRules(_ path: String, _ namespace: NetworkNamespace) {

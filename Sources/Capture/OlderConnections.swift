@@ -26,8 +26,11 @@ package struct OlderConnections: Sendable, Hashable {
     private static let listLimit = 16
 
     /// Looks now.
-    init(in namespace: NetworkNamespace) {
-        let found = Self.read(namespace)
+    ///
+    /// - Parameter listeners: how many sockets ztund has in the namespace. Where there are no others, there are no connections,
+    ///   and the kernel need not look through those of all namespaces.
+    init(in namespace: NetworkNamespace, listeners: Int) {
+        let found = SocketCount.tcp(in: namespace).map { $0 <= listeners } == true ? [] : Self.read(namespace)
         atEnrolment = found.count
         sockets = Set(found.prefix(Self.limit).map(\.cookie))
         list(found)

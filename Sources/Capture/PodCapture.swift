@@ -29,6 +29,8 @@ package final class PodCapture {
     private var served: PodSockets?
     private var redirection: (any Redirection)?
     private(set) var migrateRequests = PodSetting.migrateRequests
+    /// What settings were before, for a ztund after this one.
+    private var record: SettingsRecord?
     private var lastRepair = ""
     /// Another ztund serves the pod too: what is installed is now its.
     private var handsOver = false
@@ -85,7 +87,8 @@ package final class PodCapture {
         self.namespace = namespace
         self.sockets = sockets
         migrateRequests.adopt(pod)
-        redirection = try node.redirection(choice.mode, in: namespace, sockets: sockets, now: now)
+        startRecord()
+        redirection = try node.redirection(choice.mode, in: namespace, sockets: sockets, record: record, now: now)
         redirection?.adopt(pod)
         isAdopted = true
         older = OlderConnections(adopting: pod)
@@ -133,12 +136,16 @@ package final class PodCapture {
                 nextDue = [nextDue, canarySchedule.nextDue(now: now)].compactMap(\.self).min()
                 return change
             case .perform(let step):
-                report(now) { () throws(CaptureFailure) in try perform(step) }
+                report(now) { () throws(CaptureFailure) in
+                    try inNamespace { () throws(CaptureFailure) in try perform(step) }
+                }
             case .undo(let step):
                 if let reason = lossOfNamespace() {
                     lose(reason, now)
                 } else {
-                    report(now) { () throws(CaptureFailure) in try undo(step) }
+                    report(now) { () throws(CaptureFailure) in
+                        try inNamespace { () throws(CaptureFailure) in try undo(step) }
+                    }
                 }
             case .verify:
                 verify(now)
@@ -201,6 +208,11 @@ package final class PodCapture {
         nextDue = now
     }
 
+    private func inNamespace(_ body: () throws(CaptureFailure) -> Void) throws(CaptureFailure) {
+        guard let namespace else { return try body() }
+        try namespace.stay(body)
+    }
+
     private func report(_ now: UInt64, _ body: () throws(CaptureFailure) -> Void) {
         do throws(CaptureFailure) {
             try body()
@@ -222,18 +234,28 @@ package final class PodCapture {
                 in: try opened(), keepAlive: options.keepAlive, binding: choice.binding,
                 rewritten: try node.rewrittenConnections(choice.mode, now: now))
         case .applySettings:
-            _ = try migrateRequests.apply(in: try opened())
+            startRecord()
+            _ = try migrateRequests.apply(in: try opened(), record)
         case .prepareRedirection:
             guard let sockets else { throw CaptureFailure("its sockets are not open") }
-            let new = try node.redirection(choice.mode, in: try opened(), sockets: sockets, now: now)
+            let new = try node.redirection(
+                choice.mode, in: try opened(), sockets: sockets, record: record, now: now)
             _ = try new.setFailOpen(failsOpen)
             try new.prepare()
             redirection = new
         case .installRedirection:
             watchNamespace()
-            older = namespace.map { OlderConnections(in: $0) }
+            older = namespace.map { OlderConnections(in: $0, listeners: 3) }
             try redirection?.install()
         }
+    }
+
+    /// `external` changes only how a closing listener's connections are treated, and is recorded all the same.
+    private func startRecord() {
+        guard let folder = options.settingsDirectory, let namespace, let sockets else { return }
+        let cookie = (try? sockets.namespaceCookie()) ?? 0
+        record = SettingsRecord(in: folder, of: namespace.identity, cookie: cookie)
+        record?.begin()
     }
 
     private func watchNamespace() {
@@ -248,7 +270,13 @@ package final class PodCapture {
         case .openSockets:
             sockets = nil
         case .applySettings:
-            if !handsOver, let namespace { migrateRequests.restore(in: namespace) }
+            if !handsOver, let namespace {
+                migrateRequests.restore(in: namespace)
+                // A killed ztund may have changed more than this one did.
+                _ = record?.restore(in: namespace)
+                record?.remove()
+            }
+            record = nil
         case .prepareRedirection:
             if !handsOver { try redirection?.unprepare() }
             redirection = nil
@@ -286,7 +314,8 @@ package final class PodCapture {
         lookedAt = now
         looksWholeAt = now &+ options.backstopInterval
         do throws(CaptureFailure) {
-            let repaired = try redirection?.repair() ?? []
+            var repaired: [String] = []
+            try inNamespace { () throws(CaptureFailure) in repaired = try redirection?.repair() ?? [] }
             if !repaired.isEmpty {
                 lastRepair = repaired.joined(separator: ", ")
                 canarySchedule.request(at: now)
@@ -317,6 +346,8 @@ package final class PodCapture {
         namespace = nil
         sockets = nil
         redirection = nil
+        if !handsOver { record?.remove() }
+        record = nil
         migrateRequests = .migrateRequests
     }
 }

@@ -57,16 +57,19 @@ struct PodSetting {
 
     /// Sets it; does nothing when it is set already, or when this kernel does not have it.
     ///
+    /// - Parameter record: knows the value before ours where a killed ztund has set it, and is told where we do.
     /// - Returns: whether that changed it.
-    mutating func apply(in namespace: NetworkNamespace) throws(CaptureFailure) -> Bool {
-        guard let found = PodSettings.read(path, in: namespace), found != wanted else { return false }
+    mutating func apply(in namespace: NetworkNamespace, _ record: SettingsRecord?) throws(CaptureFailure) -> Bool {
+        let (path, isFirst) = (path, before == nil)
         do throws(SystemError) {
-            try PodSettings.write(wanted, to: path, in: namespace)
+            let found = try PodSettings.set(path, to: wanted, in: namespace) { found in
+                if isFirst { record?.note(path, found) }
+            }
+            if isFirst { before = found == wanted ? record?.values[path] : found }
+            return found != nil && found != wanted
         } catch {
             throw CaptureFailure("write \(wanted) to \(path) in its network namespace", error)
         }
-        if before == nil { before = found }
-        return true
     }
 
     /// Writes down the value before ours, for the ztund that comes after this one.

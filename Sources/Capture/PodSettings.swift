@@ -30,6 +30,34 @@ enum PodSettings {
         }
     }
 
+    /// Sets a setting, unless it is so already.
+    ///
+    /// - Parameter note: is told what is there before that is overwritten.
+    /// - Returns: what was there before; nil when this kernel does not have the setting.
+    static func set(_ path: String, to value: String, in namespace: NetworkNamespace, note: (String) -> Void)
+        throws(SystemError) -> String?
+    {
+        do throws(SystemError) {
+            return try namespace.run { () throws(SystemError) in
+                try withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { buffer throws(SystemError) in
+                    var obstacle: Int32 = 0
+                    let opened = zt_open_setting(path, buffer.baseAddress, 128, &obstacle)
+                    let file = Descriptor(owning: try SystemError.check("open", opened))
+                    let line = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+                    let found = String(decoding: line, as: UTF8.self)
+                    guard found != value else { return found }
+                    guard obstacle == 0 else { throw SystemError("open", obstacle) }
+                    note(found)
+                    try check("write", zt_write_setting(file.number, value))
+                    return found
+                }
+            }
+        } catch {
+            if error.name == "ENOENT" { return nil }
+            throw error
+        }
+    }
+
     static func write(_ value: String, to path: String, in namespace: NetworkNamespace) throws(SystemError) {
         try namespace.run { () throws(SystemError) in
             try check("write", zt_write_file(path, value, Int32(value.utf8.count)))

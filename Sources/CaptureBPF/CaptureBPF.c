@@ -473,8 +473,8 @@ int zt_capture_pods(struct zt_capture *c, uint64_t *pods, int capacity) {
     return count;
 }
 
-// Makes the keys that `mine` owns exactly the wanted ones: adds first, then deletes.
-static int set_exactly(int map, size_t key_size, const char *wanted, int count, size_t owner_size, const void *owner) {
+// Makes the keys exactly the wanted ones: adds first, then deletes.
+static int set_exactly(int map, size_t key_size, const char *wanted, int count) {
     uint8_t one = 1;
     int changed = 0, capacity = 16384;
     for (int i = 0; i < count; i++) {
@@ -488,7 +488,7 @@ static int set_exactly(int map, size_t key_size, const char *wanted, int count, 
     const void *last = NULL;
     while (found < capacity && bpf_map_get_next_key(map, last, key) == 0) {
         last = key;
-        int keep = owner_size && memcmp(key, owner, owner_size) != 0;
+        int keep = 0;
         for (int i = 0; i < count && !keep; i++) keep = memcmp(key, wanted + (size_t)i * key_size, key_size) == 0;
         if (!keep) memcpy(stale + (size_t)found++ * key_size, key, key_size);
     }
@@ -500,20 +500,47 @@ static int set_exactly(int map, size_t key_size, const char *wanted, int count, 
     return changed;
 }
 
-int zt_capture_set_addresses(struct zt_capture *c, uint64_t pod, const uint8_t *addresses, int count) {
+static int contains(const uint8_t *addresses, int count, const uint8_t *one) {
+    for (int i = 0; i < count; i++)
+        if (memcmp(addresses + i * 16, one, 16) == 0) return 1;
+    return 0;
+}
+
+int zt_capture_set_addresses(
+    struct zt_capture *c, uint64_t pod, const uint8_t *addresses, int count, const uint8_t *known, int known_count) {
     zt_capture_quiet();
-    struct zt_pod_address keys[64];
+    struct zt_pod_address key = {.pod = pod};
+    uint8_t one = 1;
+    int changed = 0;
     if (count > 64) return -E2BIG;
     for (int i = 0; i < count; i++) {
-        keys[i].pod = pod;
-        memcpy(&keys[i].ip, addresses + i * 16, 16);
+        memcpy(&key.ip, addresses + i * 16, 16);
+        if (bpf_map_update_elem(c->addresses, &key, &one, BPF_NOEXIST) == 0) changed = 1;
+        else if (errno != EEXIST) return -errno;
     }
-    return set_exactly(c->addresses, sizeof keys[0], (const char *)keys, count, sizeof pod, &pod);
+    for (int i = 0; i < known_count; i++) {
+        if (contains(addresses, count, known + i * 16)) continue;
+        memcpy(&key.ip, known + i * 16, 16);
+        if (bpf_map_delete_elem(c->addresses, &key) == 0) changed = 1;
+    }
+    return changed;
+}
+
+int zt_capture_addresses(struct zt_capture *c, struct zt_capture_address *addresses, int capacity) {
+    struct zt_pod_address key;
+    const void *last = NULL;
+    int count = 0;
+    while (count < capacity && bpf_map_get_next_key(c->addresses, last, &key) == 0) {
+        addresses[count].pod = key.pod;
+        memcpy(addresses[count++].ip, &key.ip, 16);
+        last = &key;
+    }
+    return count;
 }
 
 int zt_capture_set_node_addresses(struct zt_capture *c, const uint8_t *addresses, int count) {
     zt_capture_quiet();
-    return set_exactly(c->nodes, 16, (const char *)addresses, count, 0, NULL);
+    return set_exactly(c->nodes, 16, (const char *)addresses, count);
 }
 
 // A prefix tree refuses BPF_NOEXIST on some kernels, so it has its own way: the few entries are set, others deleted.
@@ -547,16 +574,34 @@ static void forget_pod(struct zt_capture *c, uint64_t pod) {
     for (int kind = ZT_OUTBOUND; kind <= ZT_TUNNEL; kind++) zt_capture_clear_listener(c, pod, kind);
     zt_capture_clear_pod(c, pod);
     zt_capture_clear_targets(c, pod);
-    zt_capture_set_addresses(c, pod, NULL, 0);
     zt_capture_detach_lookup(c, pod);
+}
+
+static int is_among(const uint64_t *pods, int count, uint64_t pod) {
+    for (int i = 0; i < count; i++)
+        if (pods[i] == pod) return 1;
+    return 0;
+}
+
+// One reading for all of them.
+static void forget_addresses(struct zt_capture *c, const uint64_t *pods, int count) {
+    int capacity = 8192;
+    struct zt_capture_address *all = count ? malloc((size_t)capacity * sizeof *all) : NULL;
+    if (!all) return;
+    int found = zt_capture_addresses(c, all, capacity);
+    for (int i = 0; i < found; i++)
+        if (is_among(pods, count, all[i].pod)) zt_capture_set_addresses(c, all[i].pod, NULL, 0, all[i].ip, 1);
+    free(all);
 }
 
 int zt_capture_forget_dead_pods(struct zt_capture *c) {
     DIR *directory = opendir(c->folder);
     if (!directory) return -errno;
     struct dirent *entry;
+    // As many as are looked at in one call; the next finds the rest.
+    uint64_t forgotten[256];
     int count = 0;
-    while ((entry = readdir(directory))) {
+    while (count < 256 && (entry = readdir(directory))) {
         uint64_t pod;
         struct bpf_link_info info;
         char path[320];
@@ -566,9 +611,10 @@ int zt_capture_forget_dead_pods(struct zt_capture *c) {
         if (fd >= 0) close(fd);
         if (!dead) continue;
         forget_pod(c, pod);
-        count++;
+        forgotten[count++] = pod;
     }
     closedir(directory);
+    forget_addresses(c, forgotten, count);
     return count;
 }
 

@@ -128,6 +128,7 @@ final class NodeRounds {
             configuration.bpfDirectory
             ?? BPFFolder.usual(
                 runDirectory: configuration.program.runDirectory, standard: ProgramConfiguration.defaultRunDirectory)
+        options.settingsDirectory = configuration.program.runDirectory + "/settings"
         capture = NodeCapture(options)
         if let manifests = configuration.program.manifests {
             let settings = configuration.kubernetesSettings
@@ -329,7 +330,8 @@ final class NodeRounds {
         let start = Kernel.monotonicNow()
         if capture.refresh(now: start) { reconsiderPods() }
         if capture.refreshGate() { for pod in pods.values { pod.passGate() } }
-        for capture in Array(pods.values) {
+        // Pods that are not captured yet come before the care of those that are.
+        for capture in pods.values.filter({ !$0.isEnrolled }) + pods.values.filter(\.isEnrolled) {
             let now = Kernel.monotonicNow()
             // A thousand pods at the start take a minute: certificates, state and status have their turns in between.
             guard now - start < 250_000_000 else { return }

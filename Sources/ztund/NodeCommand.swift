@@ -45,7 +45,7 @@ struct NodeCommand: ParsableCommand {
             }
             var cleanup = NodeCleanup(isDry: dryRun, isForced: force)
             let report = cleanup.run(
-                namespaces: netns.isEmpty ? NamespaceCensus.paths() : netns,
+                namespaces: netns.isEmpty ? NamespaceCensus.paths() : netns, isWhole: netns.isEmpty,
                 bpfDirectories: bpfDir.map { [$0] } ?? (netns.isEmpty ? NodeCleanup.usualFolders : []),
                 runDirectory: force ? nil : runDir)
             for line in report.removed { print(dryRun ? "would remove \(line)" : "removed \(line)") }

@@ -8,6 +8,7 @@ from support.programs import program
 from support.waiting import wait_for
 
 from .conftest import arguments, start_both
+from .test_catalogue import set_unusual
 from .test_without_daemon import connect, wait_until_served
 
 pytestmark = pytest.mark.root
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.root
 
 def test_a_dead_ones_pods_are_free_again(bare):
     mesh, client, server = bare, bare.world.client, bare.world.server
+    set_unusual([client, server])
     clean = [pod_traces(pod) for pod in (client, server)]
     start_both(mesh)
     wait_until_served(mesh)
@@ -32,6 +34,7 @@ def test_a_dead_ones_pods_are_free_again(bare):
         assert (second.returncode, second.stdout) == (0, "nothing of ztund's was found\n")
     assert [pod_traces(pod) for pod in (client, server)] == clean
     assert not [path for path in mesh.bpffs.iterdir() if path.is_dir()], "pins are left"
+    assert not [daemon for daemon in (mesh.one, mesh.two) if (daemon.run_dir / "settings").exists()]
     assert [answer.get("server") for answer in connect(client, *server.ips)] == ["server", "server"]
 
 

@@ -27,3 +27,16 @@ import Testing
         #expect(OpenConnections.count(inTable: table) <= 1)
     }
 }
+
+@Suite struct SocketCountTests {
+    @Test func tellsThoseOfEachFamily() {
+        let v4 = "sockets: used 9\nTCP: inuse 2 orphan 0 tw 5 alloc 8 mem 1\nUDP: inuse 0 mem 0\n"
+        #expect(SocketCount.inUse("TCP", in: v4) == 2)
+        #expect(SocketCount.inUse("TCP6", in: "TCP6: inuse 3\nUDP6: inuse 1\n") == 3)
+    }
+
+    @Test(arguments: ["", "TCP", "TCP: inuse", "TCP: inuse x", "UDP: inuse 3", "TCP: alloc 3"])
+    func whatIsNoTableSaysNothing(_ text: String) {
+        #expect(SocketCount.inUse("TCP", in: text) == nil)
+    }
+}

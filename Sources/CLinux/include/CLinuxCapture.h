@@ -4,6 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// The descriptor of the network namespace that the calling thread stays in for several steps, -1 when none; and a note that it
+// begins or ends to. Meanwhile one netlink socket serves all questions about routes.
+int zt_inside_net(void);
+void zt_set_inside_net(int fd);
+
 // Adds or removes "fwmark MARK lookup TABLE pref PRIORITY"; 1 when that changed something, 0 when it was so already.
 int zt_fwmark_rule(int add, int ipv6, uint32_t mark, uint32_t table, uint32_t priority);
 // A policy rule of ours. With neither table nor target it does nothing, and is there for others to lead to.
@@ -81,6 +86,10 @@ int zt_take_notices(int fd);
 int zt_read_file(const char *path, char *buffer, int capacity);
 // Writes into an existing file.
 int zt_write_file(const char *path, const char *text, int count);
+// Opens a file of one line, to be written if that may be, else *obstacle has the error's number; found gets the line, as a string
+// without its end. Returns a descriptor, the caller's.
+int zt_open_setting(const char *path, char *found, int capacity, int *obstacle);
+int zt_write_setting(int fd, const char *value);
 // Opens a network namespace by path; -EINVAL when the file is something else. Never blocks, not on a FIFO either.
 int zt_open_net_namespace(const char *path);
 // The network namespace of the calling thread.

@@ -79,8 +79,17 @@ int zt_capture_clear_pod(struct zt_capture *capture, uint64_t pod);
 // Enrolled pods; returns their number, at most capacity.
 int zt_capture_pods(struct zt_capture *capture, uint64_t *pods, int capacity);
 
-// Makes the pod's own addresses exactly these. 1 when that changed them.
-int zt_capture_set_addresses(struct zt_capture *capture, uint64_t pod, const uint8_t *addresses, int count);
+// Makes the pod's own addresses exactly these, where `known` are those that it had. 1 when that changed them. (To read all
+// pods' addresses for each pod would take a time that grows with their number.)
+int zt_capture_set_addresses(
+    struct zt_capture *capture, uint64_t pod, const uint8_t *addresses, int count, const uint8_t *known, int known_count);
+// An address of an enrolled pod.
+struct zt_capture_address {
+    uint64_t pod;
+    uint8_t ip[16];
+};
+// The addresses of all pods; returns their number, at most capacity.
+int zt_capture_addresses(struct zt_capture *capture, struct zt_capture_address *addresses, int capacity);
 // Makes the node's addresses exactly these.
 int zt_capture_set_node_addresses(struct zt_capture *capture, const uint8_t *addresses, int count);
 // Makes the ranges whose connections reach applications directly exactly these; lengths count from bit 0 of 128.
