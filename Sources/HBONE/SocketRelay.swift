@@ -346,8 +346,9 @@ package final class SocketRelay: EventHandler, TunnelSink {
         if count > 0 {
             if bytesIn == 0 { firstFromSocket = loop.now }
             bytesIn += UInt64(count)
-            if count < capacity, !readsToTheEnd { isReadable = false }
-            return .bytes(count)
+            guard count < capacity, !readsToTheEnd else { return .bytes(count) }
+            isReadable = false
+            return .last(count)
         }
         if count == 0 {
             sourceEnded = true

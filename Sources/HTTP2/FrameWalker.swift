@@ -1,26 +1,26 @@
 internal import CNghttp2
 
-/// Reads the frame headers of a peer before the library does, for what the library ignores without a word: frames on
-/// streams that are over, and the size of header blocks. It looks at nine bytes per frame and keeps no payload.
+/// Cuts a peer's bytes into frames and judges their headers before anybody takes them, for what the library ignores
+/// without a word: frames on streams that are over, and the size of header blocks. It keeps no payload.
 struct FrameWalker: Sendable {
-    /// What a frame header says that ends the connection.
-    enum Verdict: Sendable, Equatable {
-        case fine
-        /// Take the bytes before `offset`, then end with the code.
-        case broken(offset: Int, code: UInt32, what: StaticString)
-
-        static func == (a: Self, b: Self) -> Bool {
-            switch (a, b) {
-            case (.fine, .fine): true
-            case (.broken(let offset, let code, _), .broken(let other, let otherCode, _)):
-                offset == other && code == otherCode
-            default: false
-            }
-        }
+    /// What the next bytes are.
+    enum Step: Sendable {
+        /// The first bytes of a header; the rest has not come.
+        case cut
+        /// A header is whole; what follows is its payload.
+        case header(FrameHeader)
+        /// So many bytes of payload, or of a client's preface.
+        case payload(Int)
     }
 
-    /// Payload (or preface) bytes to pass over before the next header.
-    private var skip: Int
+    /// A frame that ends the connection.
+    struct Breach: Sendable {
+        let code: UInt32
+        let what: StaticString
+    }
+
+    /// Payload (or preface) bytes before the next header.
+    private(set) var rest: Int
     /// The first bytes of a header that a read has cut.
     private var partial: (UInt64, UInt8) = (0, 0)
     private var partialCount = 0
@@ -31,101 +31,85 @@ struct FrameWalker: Sendable {
     private let longestBlock: Int
     private let longestFrame: Int
     private var isHeaderFrame = false
-    private var owesContinuation = false
+    /// A header block goes on in the next frame: no other may come.
+    private(set) var owesContinuation = false
     /// The peer has begun a header block and not ended it.
-    var isInsideHeader: Bool { owesContinuation || isHeaderFrame && skip > 0 }
-    /// Frames of types the RFC does not know, since the owner last took them.
-    var unknownFrames = 0
+    var isInsideHeader: Bool { owesContinuation || isHeaderFrame && rest > 0 }
 
-    static let headerSize = 9
+    /// Bytes of a client's preface.
+    private static let preface = 24
 
     init(_ role: HTTP2Engine.Role, limits: HTTP2Limits) {
         isServer = role == .server
-        skip = isServer ? 24 : 0
+        rest = isServer ? Self.preface : 0
         longestBlock = limits.headerBlockBytes
         longestFrame = limits.frameSize
     }
 
-    /// Walks over the next bytes of the connection.
-    mutating func walk(_ bytes: UnsafeRawPointer, count: Int) -> Verdict {
-        var at = 0
-        while at < count {
-            if skip > 0 {
-                let step = min(skip, count - at)
-                skip -= step
-                at += step
-                continue
-            }
-            let start = at
-            let header: UnsafeRawPointer
-            if partialCount == 0, count - at >= Self.headerSize {
-                header = bytes + at
-                at += Self.headerSize
-                if let verdict = take(header, start) { return verdict }
-                continue
-            }
-            while partialCount < Self.headerSize, at < count {
-                let byte = bytes.load(fromByteOffset: at, as: UInt8.self)
-                withUnsafeMutableBytes(of: &partial) { $0[partialCount] = byte }
-                partialCount += 1
-                at += 1
-            }
-            guard partialCount == Self.headerSize else { return .fine }
-            partialCount = 0
-            let copy = partial
-            // A header that a read has cut is judged at its last piece; the library has had the rest of it.
-            let verdict = withUnsafeBytes(of: copy) { raw in raw.baseAddress.flatMap { take($0, start) } }
-            if let verdict { return verdict }
+    /// Takes a step over `count` bytes, 1 at least, and moves `at` behind it.
+    mutating func next(_ bytes: UnsafeRawPointer, at: inout Int, count: Int) -> Step {
+        if rest > 0 {
+            let step = min(rest, count - at)
+            rest -= step
+            at += step
+            return .payload(step)
         }
-        return .fine
+        if partialCount == 0, count - at >= FrameHeader.size {
+            let header = FrameHeader(bytes + at)
+            at += FrameHeader.size
+            rest = header.length
+            return .header(header)
+        }
+        let step = min(FrameHeader.size - partialCount, count - at)
+        withUnsafeMutableBytes(of: &partial) { raw in
+            for i in 0..<step { raw[partialCount + i] = bytes.load(fromByteOffset: at + i, as: UInt8.self) }
+        }
+        partialCount += step
+        at += step
+        guard partialCount == FrameHeader.size else { return .cut }
+        partialCount = 0
+        let copy = partial
+        let header = withUnsafeBytes(of: copy) { $0.baseAddress.map { FrameHeader($0) } }
+        guard let header else { return .cut }
+        rest = header.length
+        return .header(header)
     }
 
-    private mutating func take(_ header: UnsafeRawPointer, _ offset: Int) -> Verdict? {
-        let word = UInt32(bigEndian: header.loadUnaligned(as: UInt32.self))
-        let length = Int(word >> 8)
-        let type = word & 0xff
-        let flags = header.load(fromByteOffset: 4, as: UInt8.self)
-        let stream = Int32(
-            bitPattern: UInt32(bigEndian: header.loadUnaligned(fromByteOffset: 5, as: UInt32.self)) & 0x7fff_ffff)
-        skip = length
-        // The library has words of its own for these two.
-        guard length <= longestFrame, !owesContinuation || type == NGHTTP2_CONTINUATION.rawValue else { return nil }
-        isHeaderFrame = type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_CONTINUATION.rawValue
-        switch type {
+    /// What is wrong with a frame whose header has come; nil for nothing, or for what the library has words of its own for.
+    mutating func judge(_ header: FrameHeader) -> Breach? {
+        guard header.length <= longestFrame, !owesContinuation || header.isType(NGHTTP2_CONTINUATION) else {
+            return nil
+        }
+        isHeaderFrame = header.isType(NGHTTP2_HEADERS) || header.isType(NGHTTP2_CONTINUATION)
+        switch UInt32(header.type) {
         case NGHTTP2_DATA.rawValue:
-            if ended.contains(stream) {
-                return .broken(
-                    offset: offset, code: HTTP2Engine.ErrorCode.streamClosed, what: "DATA on a stream it had ended")
+            if ended.contains(header.stream) {
+                return Breach(code: HTTP2Engine.ErrorCode.streamClosed, what: "DATA on a stream it had ended")
             }
-            if flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { ended.insert(stream) }
+            if header.endsStream { ended.insert(header.stream) }
         case NGHTTP2_HEADERS.rawValue:
-            blockBytes = length
-            owesContinuation = flags & UInt8(NGHTTP2_FLAG_END_HEADERS.rawValue) == 0
-            if ended.contains(stream) {
-                return .broken(
-                    offset: offset, code: HTTP2Engine.ErrorCode.streamClosed, what: "HEADERS on a stream it had ended")
+            blockBytes = header.length
+            owesContinuation = !header.endsHeaders
+            if ended.contains(header.stream) {
+                return Breach(code: HTTP2Engine.ErrorCode.streamClosed, what: "HEADERS on a stream it had ended")
             }
-            if isServer, stream > 0, !skipped.admits(stream) {
+            if isServer, header.stream > 0, !skipped.admits(header.stream) {
                 // RFC 9113 5.1.1: a new stream closes those of lower numbers that were never opened.
-                return .broken(
-                    offset: offset, code: HTTP2Engine.ErrorCode.protocolError,
-                    what: "HEADERS on a stream number it had passed over")
+                return Breach(
+                    code: HTTP2Engine.ErrorCode.protocolError, what: "HEADERS on a stream number it had passed over")
             }
-            if flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { ended.insert(stream) }
+            if header.endsStream { ended.insert(header.stream) }
         case NGHTTP2_CONTINUATION.rawValue:
-            blockBytes += length
-            if flags & UInt8(NGHTTP2_FLAG_END_HEADERS.rawValue) != 0 { owesContinuation = false }
+            blockBytes += header.length
+            if header.endsHeaders { owesContinuation = false }
         case NGHTTP2_RST_STREAM.rawValue:
-            if length == 4 { ended.insert(stream) }
-        case (NGHTTP2_CONTINUATION.rawValue + 1)...:
-            unknownFrames += 1
+            if header.length == 4 { ended.insert(header.stream) }
         default:
             break
         }
         guard blockBytes <= longestBlock else {
-            return .broken(
-                offset: offset, code: HTTP2Engine.ErrorCode.enhanceYourCalm,
-                what: "a header block longer than any list we take")
+            return Breach(
+                code: HTTP2Engine.ErrorCode.enhanceYourCalm, what: "a header block longer than any list we take")
         }
         return nil
     }

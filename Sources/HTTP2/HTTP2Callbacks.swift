@@ -11,8 +11,7 @@ struct HTTP2Callbacks: @unchecked Sendable {
         var raw: OpaquePointer?
         nghttp2_session_callbacks_new(&raw)
         nghttp2_session_callbacks_set_send_callback(raw, Self.send)
-        nghttp2_session_callbacks_set_send_data_callback(raw, Self.sendData)
-        nghttp2_session_callbacks_set_data_source_read_length_callback(raw, Self.readLength)
+        nghttp2_session_callbacks_set_on_frame_send_callback(raw, Self.frameSent)
         nghttp2_session_callbacks_set_on_begin_headers_callback(raw, Self.beginHeaders)
         nghttp2_session_callbacks_set_on_header_callback(raw, Self.headerField)
         nghttp2_session_callbacks_set_on_frame_recv_callback(raw, Self.frameReceived)
@@ -39,17 +38,16 @@ struct HTTP2Callbacks: @unchecked Sendable {
 
     private static let fatal = NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
     private static let wouldBlock = NGHTTP2_ERR_WOULDBLOCK.rawValue
-    private static let frameHeader = 9
-    /// Below this much room a DATA frame is left for the next buffer.
-    private static let smallestData = 2048
-
-    private static func isType(_ type: UInt8, _ value: nghttp2_frame_type) -> Bool { type == UInt8(value.rawValue) }
 
     // MARK: - Sending
 
     private static let send: nghttp2_send_callback = { _, bytes, count, _, context in
         engine(context) { engine in
-            guard let out = engine.out, count <= engine.outCapacity - engine.outCount, let bytes else {
+            guard let out = engine.out, let bytes else { return Int(wouldBlock) }
+            // The END_STREAM that `produce` has written already: the library is to know of it, and no more.
+            if count == FrameHeader.size, FrameHeader(bytes).isType(NGHTTP2_DATA) { return count }
+            guard count <= engine.outCapacity - engine.outCount else {
+                engine.isLibraryBlocked = true
                 return Int(wouldBlock)
             }
             (out + engine.outCount).copyMemory(from: bytes, byteCount: count)
@@ -58,43 +56,15 @@ struct HTTP2Callbacks: @unchecked Sendable {
         }
     }
 
-    private static let readLength: nghttp2_data_source_read_length_callback = {
-        _, _, _, sessionWindow, streamWindow, largestFrame, _ in
-        Int(min(min(sessionWindow, streamWindow), Int32(min(largestFrame, 65_527))))
+    /// The source of the one empty frame that tells the library of our END_STREAM.
+    static let end: nghttp2_data_source_read_callback = { _, _, _, _, flags, _, _ in
+        flags?.pointee |= UInt32(NGHTTP2_DATA_FLAG_EOF.rawValue)
+        return 0
     }
 
-    /// Reads the source straight behind the place of the frame header that `sendData` fills in.
-    static let pull: nghttp2_data_source_read_callback = { session, stream, _, length, flags, _, context in
+    private static let frameSent: nghttp2_on_frame_send_callback = { _, frame, context in
         engine(context) { engine in
-            let room = engine.outCapacity - engine.outCount - frameHeader
-            guard let out = engine.out, room >= smallestData else { return Int(NGHTTP2_ERR_PAUSE.rawValue) }
-            guard let owner = nghttp2_session_get_stream_user_data(session, stream) else {
-                return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
-            }
-            let target = out + engine.outCount + frameHeader
-            switch engine.delegate.http2Pull(owner, into: target, capacity: min(length, room)) {
-            case .bytes(let count):
-                flags?.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_COPY.rawValue)
-                return count
-            case .later:
-                return Int(NGHTTP2_ERR_DEFERRED.rawValue)
-            case .end:
-                flags?.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_COPY.rawValue | NGHTTP2_DATA_FLAG_EOF.rawValue)
-                return 0
-            case .broken:
-                engine.reset(stream, code: HTTP2Engine.ErrorCode.cancel)
-                return Int(NGHTTP2_ERR_DEFERRED.rawValue)
-            }
-        }
-    }
-
-    private static let sendData: nghttp2_send_data_callback = { _, _, header, length, _, context in
-        engine(context) { engine in
-            guard let out = engine.out, let header, engine.outCapacity - engine.outCount >= length + frameHeader else {
-                return wouldBlock
-            }
-            (out + engine.outCount).copyMemory(from: header, byteCount: frameHeader)
-            engine.outCount += frameHeader + length
+            if let frame { engine.sent(frame) }
             return 0
         }
     }
@@ -144,22 +114,18 @@ struct HTTP2Callbacks: @unchecked Sendable {
     private static let dataChunk: nghttp2_on_data_chunk_recv_callback = { session, _, stream, bytes, count, context in
         engine(context) { engine in
             engine.unreturnedCredit += count
-            guard let owner = nghttp2_session_get_stream_user_data(session, stream), let bytes else {
+            guard let flow = engine.streams[stream], let bytes else {
                 nghttp2_session_consume_stream(session, stream, count)
                 return 0
             }
-            engine.delegate.http2Data(owner, bytes: UnsafeRawPointer(bytes), count: count)
+            engine.delegate.http2Data(flow.pointee.context, bytes: UnsafeRawPointer(bytes), count: count)
             return 0
         }
     }
 
-    private static let streamClosed: nghttp2_on_stream_close_callback = { session, stream, code, context in
+    private static let streamClosed: nghttp2_on_stream_close_callback = { _, stream, code, context in
         engine(context) { engine in
             engine.closes(stream, code: code)
-            if let owner = nghttp2_session_get_stream_user_data(session, stream) {
-                nghttp2_session_set_stream_user_data(session, stream, nil)
-                engine.delegate.http2Closed(owner, code: code)
-            }
             return 0
         }
     }

@@ -2,6 +2,8 @@
 package enum Pull {
     /// Bytes were written to the buffer; more may follow.
     case bytes(Int)
+    /// Bytes were written, and there are no more now; as after `later`, the owner resumes the stream.
+    case last(Int)
     /// Nothing now; the owner calls ``HTTP2Engine/resume(_:)`` when there is.
     case later
     /// No more bytes will come: the stream is ended.

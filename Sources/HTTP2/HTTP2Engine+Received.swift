@@ -19,7 +19,11 @@ extension HTTP2Engine {
         case NGHTTP2_RST_STREAM:
             peerReset = header.stream_id
         case NGHTTP2_SETTINGS:
-            if !isAck {
+            if isAck {
+                acknowledged()
+            } else {
+                hasSettings = true
+                adoptPeerSettings()
                 glitch("SETTINGS")
                 delegate.http2SettingsChanged()
             }
@@ -27,8 +31,6 @@ extension HTTP2Engine {
             if isAck { delegate.http2Pong() } else { glitch("PING") }
         case NGHTTP2_PRIORITY:
             glitch("PRIORITY")
-        case NGHTTP2_WINDOW_UPDATE:
-            if frame.pointee.window_update.window_size_increment == 1 { glitch("one-byte WINDOW_UPDATEs") }
         case NGHTTP2_GOAWAY:
             // A graceful end takes two of them.
             if peerGoingAway { glitch("GOAWAY frames") }
@@ -43,24 +45,63 @@ extension HTTP2Engine {
         switch role {
         case .server:
             // Trailers belong to a stream that has its request already; a CONNECT has none worth keeping.
-            guard nghttp2_session_get_stream_user_data(session, stream) == nil, header.first(":method") != nil else {
+            guard streams[stream] == nil, let method = header.first(":method") else {
                 if ended { tellEnd(stream) }
                 return
             }
+            if method.elementsEqual("CONNECT".utf8), !ended { tunnelRequest = stream }
             delegate.http2Request(stream, head: header, endStream: ended)
+            tunnelRequest = 0
+            if ended { streams[stream]?.pointee.peerHasEnded = true }
         case .client:
-            guard let owner = nghttp2_session_get_stream_user_data(session, stream) else { return }
+            guard let flow = streams[stream] else { return }
             if let status = header.status, status < 200 {
                 glitch("interim answers")
-            } else if header.status != nil {
-                delegate.http2Response(owner, head: header)
+            } else if let status = header.status {
+                // An answer 204 has no content, whatever was asked; the library holds the peer to it.
+                if status < 300, status != 204, !ended, !flow.pointee.isTunnel {
+                    flow.pointee.receiveWindow = ReceiveWindow(size: libraryWindow(of: stream))
+                    flow.pointee.isTunnel = true
+                }
+                delegate.http2Response(flow.pointee.context, head: header)
             }
             if ended { tellEnd(stream) }
         }
     }
 
     private func tellEnd(_ stream: Int32) {
-        guard let owner = nghttp2_session_get_stream_user_data(session, stream) else { return }
-        delegate.http2End(owner)
+        guard let flow = streams[stream] else { return }
+        flow.pointee.peerHasEnded = true
+        delegate.http2End(flow.pointee.context)
+    }
+
+    // MARK: - Settings
+
+    private func adoptPeerSettings() {
+        peerFrameSize = Int(nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_FRAME_SIZE))
+        let window = Int(nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE))
+        let change = window - peerInitialWindow
+        guard change != 0 else { return }
+        peerInitialWindow = window
+        var isBroken = false
+        streams.forEach { flow in
+            flow.pointee.sendWindow += change
+            if flow.pointee.sendWindow > Self.largestWindow { isBroken = true }
+            unblock(flow)
+        }
+        if isBroken { fail(ErrorCode.flowControlError, "an initial window that lets a stream's exceed 2^31 - 1") }
+    }
+
+    /// The peer has taken our settings: the windows of all streams change as its own account of them does.
+    private func acknowledged() {
+        let window = initialWindow
+        let change = window - acknowledgedWindow
+        guard change != 0 else { return }
+        acknowledgedWindow = window
+        streams.forEach { flow in
+            guard flow.pointee.isTunnel else { return }
+            flow.pointee.receiveWindow.shift(change)
+            if flow.pointee.receiveWindow.due > 0 { oweCredit(flow) }
+        }
     }
 }

@@ -3,7 +3,7 @@ internal import MeshModel
 
 /// One HTTP/2 connection as an engine over nghttp2: bytes in, events to a delegate, bytes out. No socket, no clock.
 ///
-/// Upload data is pulled straight into the output buffer behind its frame header, so a stream owns no buffer. Used on
+/// DATA of tunnels and all windows are this engine's own; nghttp2 has headers, settings and the states of streams. Upload data is pulled straight into the output buffer behind its frame header, so a stream owns no buffer. Used on
 /// one thread; the delegate must outlive the engine.
 package final class HTTP2Engine {
     package enum Role: Sendable { case client, server }
@@ -16,7 +16,7 @@ package final class HTTP2Engine {
     package let limits: HTTP2Limits
     var header = HeaderBlock()
     var headerRefused = false
-    private var walker: FrameWalker
+    var walker: FrameWalker
     /// The peer has begun a header block and not ended it: no other frame may come, so a deadline is due.
     package var isInsideHeader: Bool { walker.isInsideHeader }
     /// The stream whose RST_STREAM is being taken; its closing is the peer's doing.
@@ -24,14 +24,39 @@ package final class HTTP2Engine {
     var budget: GlitchBudget
     /// Monotonic nanoseconds of the current turn, for the budget.
     var now: UInt64
-    /// DATA taken since the connection's credit was last returned, bytes; once per `receive` instead of once per frame.
+    /// Streams that have an owner.
+    var streams = StreamTable()
+    /// Streams to be asked for bytes, in turn.
+    var ready = StreamQueue()
+    /// Streams with credit to announce.
+    var creditors = StreamQueue()
+    /// The CONNECT request that is just being told of; 0 outside of it.
+    var tunnelRequest: Int32 = 0
+    /// What we may send on all streams together, bytes.
+    var connectionSendWindow = 65_535
+    /// The initial window and the largest frame that the peer takes, bytes.
+    var peerInitialWindow = 65_535
+    var peerFrameSize = 16_384
+    /// The initial window of ours that the peer has acknowledged.
+    var acknowledgedWindow = 65_535
+    /// What the peer may send on all tunnels; the library counts the other streams by itself.
+    var connectionReceiveWindow: ReceiveWindow
+    /// The frame of ours whose payload is coming.
+    var own: OwnFrame?
+    /// The peer's first SETTINGS have come.
+    var hasSettings = false
+    /// GOAWAY with an error is said, or will be: nothing but it is sent.
+    var isTerminated = false
+    /// DATA the library took since its connection credit was last returned, bytes; once per `receive`.
     var unreturnedCredit = 0
     /// How often `produce` has been called: what was submitted at the same count has not been sent.
-    package private(set) var productions: UInt64 = 0
+    package internal(set) var productions: UInt64 = 0
     /// Where `produce` writes; nil outside of it.
     var out: UnsafeMutableRawPointer?
     var outCount = 0
     var outCapacity = 0
+    /// The library has a frame for which there was no room.
+    var isLibraryBlocked = false
     /// The connection must end: set once, never cleared.
     package internal(set) var failure: HTTP2Failure?
     /// The peer said GOAWAY.
@@ -44,6 +69,7 @@ package final class HTTP2Engine {
         self.limits = limits
         self.now = now
         walker = FrameWalker(role, limits: limits)
+        connectionReceiveWindow = ReceiveWindow(size: limits.connectionWindow)
         budget = GlitchBudget(capacity: limits.glitches, perSecond: limits.glitchesForgiven, now: now)
         let me = Unmanaged.passUnretained(self).toOpaque()
         let callbacks = HTTP2Callbacks.shared.raw
@@ -84,50 +110,14 @@ package final class HTTP2Engine {
         nghttp2_session_set_local_window_size(session, 0, 0, Int32(limits.connectionWindow))
     }
 
-    // MARK: - Bytes
-
-    /// Takes bytes of the peer; false when the connection is to end (see ``failure``), what waits to be sent included.
-    package func receive(_ bytes: UnsafeRawPointer, count: Int, now: UInt64) -> Bool {
-        guard failure == nil else { return false }
-        self.now = now
-        let verdict = walker.walk(bytes, count: count)
-        while walker.unknownFrames > 0 {
-            walker.unknownFrames -= 1
-            glitch("unknown frames")
-        }
-        guard failure == nil else { return false }
-        var count = count
-        if case .broken(let offset, _, _) = verdict { count = offset }
-        let result = nghttp2_session_mem_recv(session, bytes.assumingMemoryBound(to: UInt8.self), count)
-        if unreturnedCredit > 0 {
-            nghttp2_session_consume_connection(session, unreturnedCredit)
-            unreturnedCredit = 0
-        }
-        if result < 0, failure == nil {
-            let text = String(cString: nghttp2_strerror(Int32(result)))
-            failure = HTTP2Failure(.http2Failed, "the peer broke HTTP/2: \(text)")
-        }
-        if case .broken(_, let code, let what) = verdict { fail(code, what) }
-        return failure == nil
-    }
-
-    /// Writes frames into the buffer until it is full or nothing waits; returns the bytes written. Call again while it
-    /// returns more than 0. The buffer should hold at least 32 KiB.
-    package func produce(into buffer: UnsafeMutableRawPointer, capacity: Int) -> Int {
-        productions &+= 1
-        out = buffer
-        outCount = 0
-        outCapacity = capacity
-        let result = nghttp2_session_send(session)
-        out = nil
-        if result != 0, failure == nil {
-            failure = HTTP2Failure(.http2Failed, String(cString: nghttp2_strerror(result)))
-        }
-        return outCount
-    }
+    // MARK: - State
 
     /// Whether frames wait to be produced (sources that said `.later` do not count).
-    package var wantsToProduce: Bool { nghttp2_session_want_write(session) != 0 }
+    package var wantsToProduce: Bool {
+        if nghttp2_session_want_write(session) != 0 { return true }
+        guard !isTerminated, failure == nil else { return false }
+        return !creditors.isEmpty || connectionReceiveWindow.due > 0 || !ready.isEmpty && connectionSendWindow > 0
+    }
 
     /// Neither side will use the connection again.
     package var isFinished: Bool {
@@ -138,48 +128,73 @@ package final class HTTP2Engine {
 
     /// Opens a CONNECT stream; its data is pulled once the owner resumes it. Nil when the peer takes no more streams.
     package func connect(_ head: HeaderBlock, context: UnsafeMutableRawPointer) -> Int32? {
-        var provider = Self.provider
-        let stream = withFields(head) { nghttp2_submit_request(session, nil, $0, $1, &provider, context) }
-        return stream > 0 ? stream : nil
+        let stream = withFields(head) { nghttp2_submit_headers(session, Self.noFlags, -1, nil, $0, $1, nil) }
+        guard stream > 0 else { return nil }
+        addFlow(stream, context)
+        return stream
     }
 
     /// Attaches the owner's pointer to a stream of the peer; it comes back with every later event of the stream.
-    package func setContext(_ context: UnsafeMutableRawPointer?, of stream: Int32) {
-        nghttp2_session_set_stream_user_data(session, stream, context)
+    package func setContext(_ context: UnsafeMutableRawPointer, of stream: Int32) {
+        let flow = streams[stream] == nil ? addFlow(stream, context) : nil
+        if stream == tunnelRequest { flow?.pointee.isTunnel = true }
+    }
+
+    @discardableResult private func addFlow(_ stream: Int32, _ context: UnsafeMutableRawPointer) -> StreamTable.Entry {
+        // The library knows no stream that is not sent yet; such a one is given its window with the answer.
+        let window = role == .server ? libraryWindow(of: stream) : 0
+        return streams.insert(
+            StreamFlow(
+                id: stream, context: context, sendWindow: peerInitialWindow, receiveWindow: ReceiveWindow(size: window))
+        )
     }
 
     /// Answers a request; with `end` the answer is the header alone.
     package func respond(_ stream: Int32, _ head: HeaderBlock, end: Bool) {
-        var provider = Self.provider
-        _ = withFields(head) { fields, count in
-            withUnsafePointer(to: &provider) {
-                nghttp2_submit_response(session, stream, fields, count, end ? nil : $0)
-            }
-        }
+        let flags = end ? UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) : Self.noFlags
+        if end { streams[stream]?.pointee.hasEnded = true }
+        _ = withFields(head) { nghttp2_submit_headers(session, flags, stream, nil, $0, $1, nil) }
     }
 
     /// The stream's source has bytes, its end or its breaking to say.
     package func resume(_ stream: Int32) {
-        nghttp2_session_resume_data(session, stream)
+        guard let flow = streams[stream] else { return }
+        enqueue(flow)
     }
 
     /// The owner is done with `count` received bytes of the stream: the peer may send as many more.
     package func consumed(_ stream: Int32, count: Int) {
-        nghttp2_session_consume_stream(session, stream, count)
+        guard let flow = streams[stream], flow.pointee.isTunnel else {
+            nghttp2_session_consume_stream(session, stream, count)
+            return
+        }
+        flow.pointee.receiveWindow.release(count)
+        if flow.pointee.receiveWindow.due > 0 { oweCredit(flow) }
     }
 
     /// Ends a stream at once with the error code (RFC 9113 section 7).
     package func reset(_ stream: Int32, code: UInt32) {
-        nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, code)
+        streams[stream]?.pointee.isReset = true
+        nghttp2_submit_rst_stream(session, Self.noFlags, stream, code)
     }
 
     /// Sets the window of a stream; a larger one is announced at once.
     package func setWindow(_ stream: Int32, size: Int) {
-        nghttp2_session_set_local_window_size(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, Int32(size))
+        guard let flow = streams[stream], flow.pointee.isTunnel else {
+            nghttp2_session_set_local_window_size(session, Self.noFlags, stream, Int32(size))
+            return
+        }
+        flow.pointee.receiveWindow.resize(size)
+        if flow.pointee.receiveWindow.missing > 0 { oweCredit(flow) }
     }
 
     /// The window of a stream as we announced it, in bytes; it may be negative after the initial one was lowered.
     package func window(of stream: Int32) -> Int {
+        guard let flow = streams[stream], flow.pointee.isTunnel else { return libraryWindow(of: stream) }
+        return flow.pointee.receiveWindow.size
+    }
+
+    func libraryWindow(of stream: Int32) -> Int {
         Int(nghttp2_session_get_stream_effective_local_window_size(session, stream))
     }
 
@@ -192,7 +207,7 @@ package final class HTTP2Engine {
     package func setInitialWindow(_ size: Int) {
         var entry = nghttp2_settings_entry(
             settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: UInt32(size))
-        nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), &entry, 1)
+        nghttp2_submit_settings(session, Self.noFlags, &entry, 1)
     }
 
     // MARK: - Connection
@@ -203,7 +218,7 @@ package final class HTTP2Engine {
     }
 
     package func ping() {
-        nghttp2_submit_ping(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
+        nghttp2_submit_ping(session, Self.noFlags, nil)
     }
 
     /// First step of a graceful end: the peer is told to open no more streams, those under way still count.
@@ -214,11 +229,12 @@ package final class HTTP2Engine {
     /// GOAWAY with the last stream we processed; new streams of the peer are refused from now on.
     package func goAway(code: UInt32) {
         let last = nghttp2_session_get_last_proc_stream_id(session)
-        nghttp2_submit_goaway(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, code, nil, 0)
+        nghttp2_submit_goaway(session, Self.noFlags, last, code, nil, 0)
     }
 
     /// Ends the connection: GOAWAY with the code, then nothing more.
     package func terminate(code: UInt32) {
+        isTerminated = true
         nghttp2_session_terminate_session(session, code)
     }
 
@@ -229,12 +245,16 @@ package final class HTTP2Engine {
 
     // MARK: - What the library lets pass
 
-    /// Counts the streams that the library had to reset because of what the peer sent on them.
+    /// The library is done with a stream. Counts those that it had to reset because of what the peer sent on them.
     func closes(_ stream: Int32, code: UInt32) {
         if stream != peerReset, ErrorCode.blamesPeer.contains(code) { glitch("streams it broke") }
+        guard let flow = streams.remove(stream) else { return }
+        if flow.isQueued { ready.remove(stream) }
+        if flow.owesCredit { creditors.remove(stream) }
+        delegate.http2Closed(flow.context, code: code)
     }
 
-    private func fail(_ code: UInt32, _ what: StaticString) {
+    func fail(_ code: UInt32, _ what: StaticString) {
         guard failure == nil else { return }
         failure = HTTP2Failure(.http2Failed, "the peer broke HTTP/2: \(what)")
         terminate(code: code)
@@ -265,9 +285,9 @@ package final class HTTP2Engine {
         static let blamesPeer: Set<UInt32> = [protocolError, flowControlError, streamClosed, frameSizeError]
     }
 
-    private static var provider: nghttp2_data_provider {
-        nghttp2_data_provider(source: nghttp2_data_source(), read_callback: HTTP2Callbacks.pull)
-    }
+    private static let noFlags: UInt8 = 0
+    /// RFC 9113 6.9.1: no window may be larger.
+    static let largestWindow = 0x7fff_ffff
 
     private func withFields<Result>(
         _ head: HeaderBlock, _ body: (UnsafePointer<nghttp2_nv>?, Int) -> Result
