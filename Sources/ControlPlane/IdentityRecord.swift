@@ -1,6 +1,7 @@
 internal import MeshModel
 internal import StatusModel
 internal import TLS
+internal import Telemetry
 
 /// What is held for one identity.
 struct IdentityRecord {
@@ -50,6 +51,17 @@ struct IdentityRecord {
         return status
     }
 
+    /// The roots read last: those of most identities are the same.
+    private static let lastRoots = Lock<(pem: [UInt8], links: [CertificateLink])>(([], []))
+
+    private static func roots(_ pem: [UInt8], read: ([UInt8]) -> [CertificateLink]) -> [CertificateLink] {
+        let last = lastRoots.withLock { $0 }
+        if last.pem == pem { return last.links }
+        let links = read(pem)
+        lastRoots.withLock { $0 = (pem, links) }
+        return links
+    }
+
     private mutating func readLinks() {
         func links(_ pem: [UInt8], _ kind: (Int) -> CertificateLink.Kind) -> [CertificateLink] {
             // Credentials hold only certificates that were read before.
@@ -63,6 +75,6 @@ struct IdentityRecord {
             }
         }
         chain = credentials.map { links($0.chainPEM) { $0 == 0 ? .leaf : .intermediate } } ?? []
-        roots = credentials.map { links($0.rootsPEM) { _ in .root } } ?? []
+        roots = credentials.map { Self.roots($0.rootsPEM) { links($0) { _ in .root } } } ?? []
     }
 }

@@ -82,14 +82,15 @@ extension Node {
     }
 }
 
-/// The public part of credentials, kept for the configuration dump.
+/// The public part of credentials, kept for the configuration dump as the text it came in, which the holder of the
+/// credentials has too.
 struct HeldChain: Sendable {
-    private let chain: [HeldCertificate.Part]
-    private let roots: [HeldCertificate.Part]
+    private let chainPEM: [UInt8]
+    private let rootsPEM: [UInt8]
 
     init(_ credentials: TLSCredentials) {
-        chain = Self.parts(credentials.chainPEM)
-        roots = Self.parts(credentials.rootsPEM)
+        chainPEM = credentials.chainPEM
+        rootsPEM = credentials.rootsPEM
     }
 
     private static func parts(_ pem: [UInt8]) -> [HeldCertificate.Part] {
@@ -102,6 +103,6 @@ struct HeldChain: Sendable {
     }
 
     func certificate(_ status: CertificateStatus) -> HeldCertificate {
-        HeldCertificate(status, chain: chain, roots: roots)
+        HeldCertificate(status, chain: Self.parts(chainPEM), roots: Self.parts(rootsPEM))
     }
 }

@@ -53,7 +53,7 @@ struct IdentityContexts: Sendable {
         _ credentials: TLSCredentials, revocations: RevocationList? = nil, records: TLSRecords = .libssl
     ) throws(TLSFailure) {
         client = try TLSContext(credentials, role: .client, revocations: revocations, records: records)
-        server = try TLSContext(credentials, role: .server, revocations: revocations, records: records)
+        server = TLSContext(client, role: .server)
     }
 }
 

@@ -14,6 +14,8 @@ package struct CertificateAuthority: Sendable {
     package let version: Version
     /// Authorities accepted beside this one.
     package let otherRoots: [AcceptedRoot]
+    /// All that is accepted, for the credentials it issues: one copy for all of them.
+    private let rootsPEM: [UInt8]
     private let keyPEM: [UInt8]
 
     /// What tells that an authority, or what is accepted beside it, is another.
@@ -84,6 +86,7 @@ package struct CertificateAuthority: Sendable {
         self.trustDomain = trustDomain
         self.certificate = certificate
         otherRoots = try files.acceptedRoots().filter { now < $0.until && $0.certificate.pem != certificate.pem }
+        rootsPEM = certificate.pem + otherRoots.flatMap(\.certificate.pem)
         version = Version(
             certificate: contents.certificate.version, roots: files.rootsVersion,
             nextEnd: otherRoots.map(\.until).min())
@@ -168,8 +171,7 @@ package struct CertificateAuthority: Sendable {
             notAfter: overflow ? certificate.notAfter : min(end, certificate.notAfter))
         let leaf = try Certificate(try template.signed(key: key, issuer: (issuer, issuerKey)), identity.description)
         return TLSCredentials(
-            chainPEM: leaf.pem, keyPEM: try key.pem(),
-            rootsPEM: certificate.pem + otherRoots.flatMap(\.certificate.pem), identity: identity,
+            chainPEM: leaf.pem, keyPEM: try key.pem(), rootsPEM: rootsPEM, identity: identity,
             notBefore: leaf.notBefore, notAfter: leaf.notAfter, serial: leaf.serial)
     }
 }

@@ -35,7 +35,11 @@ package final class TLSSession {
 
     /// - Throws: `TLSFailure` when memory is short.
     package init(_ context: TLSContext, channel: TLSChannel, expectation: PeerExpectation) throws(TLSFailure) {
-        guard let ssl = SSL_new(context.raw), let bio = BIO_new(Self.method.raw) else {
+        guard let ssl = SSL_new(context.common.raw) else {
+            throw TLSFailure(.overLimit, TLSFailure.drainQueue("no TLS session"))
+        }
+        guard context.own.present(on: ssl), let bio = BIO_new(Self.method.raw) else {
+            SSL_free(ssl)
             throw TLSFailure(.overLimit, TLSFailure.drainQueue("no TLS session"))
         }
         BIO_set_data(bio, channel.raw)

@@ -14,7 +14,7 @@ package struct WaypointIdentity: Sendable {
     ) throws(TLSFailure) {
         identity = credentials.identity
         client = try TLSContext(credentials, role: .client, revocations: revocations, records: records)
-        server = try TLSContext(credentials, role: .server, revocations: revocations, records: records)
+        server = TLSContext(client, role: .server)
     }
 }
 

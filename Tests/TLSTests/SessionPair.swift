@@ -22,13 +22,20 @@ final class SessionPair {
     ) throws {
         let clientContext = try TLSContext(client, role: .client, revocations: revocations, records: clientRecords)
         let serverContext = try TLSContext(server, role: .server, revocations: revocations, records: serverRecords)
-        if let suite {
-            for context in [clientContext, serverContext] where SSL_CTX_set_ciphersuites(context.raw, suite) != 1 {
-                throw TLSFailure(.tlsFailed, suite)
-            }
-        }
         self.client = try TLSSession(clientContext, channel: clientChannel, expectation: .oneOf(expected))
         self.server = try TLSSession(serverContext, channel: serverChannel, expectation: .trustDomain(trustDomain))
+        // Of the session: the context is shared with whoever has the same roots.
+        guard let suite else { return }
+        for session in [self.client, self.server] where SSL_set_ciphersuites(session.ssl, suite) != 1 {
+            throw TLSFailure(.tlsFailed, suite)
+        }
+    }
+
+    /// Of contexts that are there; each end expects the other's identity or trust domain.
+    init(client: TLSContext, server: TLSContext) throws {
+        self.client = try TLSSession(client, channel: clientChannel, expectation: .oneOf([server.identity]))
+        self.server = try TLSSession(
+            server, channel: serverChannel, expectation: .trustDomain(client.identity.trustDomain))
     }
 
     /// Runs the handshake to its end on both sides.

@@ -1,0 +1,109 @@
+internal import COpenSSL
+internal import MeshModel
+
+/// The certificate, chain and key that an identity presents, parsed once for both ends of a handshake.
+///
+/// Immutable and shared by all threads; sessions hold the parts by reference.
+final class TLSIdentity: @unchecked Sendable {
+    private let leaf: X509Reference
+    private let chain: SharedChain
+    private let key: OpaquePointer
+
+    /// - Throws: `TLSFailure` when a part is unreadable or does not fit the others, or the library finds it too weak.
+    init(_ credentials: TLSCredentials, for common: TLSCommonContext) throws(TLSFailure) {
+        let identity = credentials.identity
+        ERR_clear_error()
+        defer { ERR_clear_error() }
+        let (leaf, rest) = Self.first(credentials.chainPEM)
+        guard let leaf else {
+            throw TLSFailure(.certificateUnavailable, "the chain of \(identity) holds no certificate")
+        }
+        guard let key = Self.key(credentials.keyPEM) else {
+            throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("private key of \(identity)"))
+        }
+        self.leaf = leaf
+        self.key = key
+        chain = try SharedChain.of(rest)
+        guard X509_check_private_key(leaf.pointer, key) == 1 else {
+            throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("private key of \(identity)"))
+        }
+        // What a session would refuse is to show now.
+        guard let trial = SSL_new(common.raw) else {
+            throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("no TLS session"))
+        }
+        defer { SSL_free(trial) }
+        guard present(on: trial) else {
+            throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("certificate of \(identity)"))
+        }
+    }
+
+    deinit {
+        EVP_PKEY_free(key)
+    }
+
+    /// Has the session present it; false, with the reason in the library's queue, when it may not.
+    func present(on ssl: OpaquePointer) -> Bool {
+        SSL_use_cert_and_key(ssl, leaf.pointer, key, chain.stack, 1) == 1
+    }
+
+    /// The first certificate of a PEM text, and the text behind it.
+    private static func first(_ pem: [UInt8]) -> (X509Reference?, rest: [UInt8]) {
+        pem.withUnsafeBytes { bytes in
+            guard let bio = zt_bio_of_bytes(bytes.baseAddress, Int32(clamping: bytes.count)) else { return (nil, []) }
+            defer { BIO_free(bio) }
+            guard let leaf = PEM_read_bio_X509(bio, nil, { _, _, _, _ in 0 }, nil) else { return (nil, []) }
+            return (X509Reference(taking: leaf), Array(pem.suffix(Int(clamping: BIO_ctrl_pending(bio)))))
+        }
+    }
+
+    private static func key(_ pem: [UInt8]) -> OpaquePointer? {
+        pem.withUnsafeBytes { bytes in
+            guard let bio = zt_bio_of_bytes(bytes.baseAddress, Int32(clamping: bytes.count)) else { return nil }
+            defer { BIO_free(bio) }
+            return PEM_read_bio_PrivateKey(bio, nil, { _, _, _, _ in -1 }, nil)
+        }
+    }
+
+    /// The certificates of concatenated PEM; an unreadable one ends the list.
+    static func certificates(_ pem: [UInt8]) -> [X509Reference] {
+        defer { ERR_clear_error() }
+        return pem.withUnsafeBytes { bytes in
+            guard let bio = zt_bio_of_bytes(bytes.baseAddress, Int32(clamping: bytes.count)) else { return [] }
+            defer { BIO_free(bio) }
+            var list: [X509Reference] = []
+            while let certificate = PEM_read_bio_X509(bio, nil, { _, _, _, _ in 0 }, nil) {
+                list.append(X509Reference(taking: certificate))
+            }
+            return list
+        }
+    }
+}
+
+/// The intermediate certificates above a leaf, parsed once for all leaves of one authority.
+final class SharedChain: @unchecked Sendable {
+    private static let shared = WeakCache<[UInt8], SharedChain>()
+
+    private let certificates: [X509Reference]
+    /// OpenSSL's stack of them; it does not own them. Never changed.
+    let stack: OpaquePointer
+
+    /// - Parameter pem: what follows the leaf; may be empty.
+    static func of(_ pem: [UInt8]) throws(TLSFailure) -> SharedChain {
+        try shared.object(pem) { () throws(TLSFailure) in try SharedChain(pem) }
+    }
+
+    private init(_ pem: [UInt8]) throws(TLSFailure) {
+        guard let stack = zt_x509s_new() else {
+            throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("certificate chain"))
+        }
+        self.stack = stack
+        certificates = TLSIdentity.certificates(pem)
+        for certificate in certificates where zt_x509s_push(stack, certificate.pointer) <= 0 {
+            throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("certificate chain"))
+        }
+    }
+
+    deinit {
+        zt_x509s_free(stack)
+    }
+}
