@@ -29,7 +29,11 @@ final class NftRedirection: Redirection {
         self.namespace = namespace
         self.sockets = sockets
         program = NftProgram(name: options.nftProgram)
-        rules = NftRuleset.install(probeSources: options.probeSources)
+        // Beside BPF the listeners have ports of the kernel's choice, and what the pod opens is brought by BPF.
+        let listeners =
+            sockets.binding == .ports
+            ? .usual : NftRuleset.Listeners(outbound: nil, inbound: sockets.listenerPorts.inbound)
+        rules = NftRuleset.install(probeSources: options.probeSources, listeners: listeners)
         routes = PolicyRoutes(namespace: namespace, ipv6: PodSettings.hasIPv6(namespace))
     }
 

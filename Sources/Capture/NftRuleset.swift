@@ -9,20 +9,30 @@ package enum NftRuleset {
     ///
     /// Only the SYN of a connection is looked at: conntrack takes connections that were open before the pod was enrolled
     /// for new ones, and redirecting their next segment would break them.
-    package static func install(probeSources: [IPPrefix] = []) -> String {
+    ///
+    /// - Parameter listeners: the ports that are redirected to.
+    package static func install(probeSources: [IPPrefix] = [], listeners: Listeners = .usual) -> String {
         let syn = "tcp flags & (fin | syn | rst | ack) == syn"
         let peer = hex(CaptureMark.peer)
         let application = hex(CaptureMark.application)
         let inbound =
             [#"iif "lo" accept"#] + exemptions(probeSources) + [
                 "tcp dport \(CapturePort.tunnel) accept",
-                "\(syn) redirect to :\(CapturePort.inbound)",
+                // Beside BPF a dial to an address that is not the pod's would come back as one of its own programs'.
+                (listeners.outbound == nil ? "fib daddr type local " : "") + "\(syn) redirect to :\(listeners.inbound)",
             ]
-        let outbound = [
-            "meta mark { \(peer), \(application) } accept",
-            #"oif "lo" accept"#,
-            "\(syn) redirect to :\(CapturePort.outbound)",
-        ]
+        let outbound: String
+        if let port = listeners.outbound {
+            let rules = [
+                "meta mark { \(peer), \(application) } accept",
+                #"oif "lo" accept"#,
+                "\(syn) redirect to :\(port)",
+            ]
+            outbound = chain("outbound", "type nat hook output priority -100", rules)
+        } else {
+            let rules = ["\(syn) reject with tcp reset"]
+            outbound = chain("forwarded", "type filter hook forward priority 0", rules)
+        }
         let replies = [
             "meta mark \(application) ct mark set \(application)",
             "ct mark \(application) ct direction reply meta mark set \(application)",
@@ -34,20 +44,31 @@ package enum NftRuleset {
         let untrackedIn = ["tcp dport \(tunnel) notrack", "tcp sport \(tunnel) socket mark \(peer) notrack"]
         let untrackedOut = [
             "meta mark \(peer) tcp sport \(tunnel) notrack",
-            "meta mark \(peer) tcp dport \(tunnel) tcp sport != { \(CapturePort.outbound), \(CapturePort.inbound) } notrack",
+            "meta mark \(peer) tcp dport \(tunnel) tcp sport != { \(listeners.all.map(String.init).joined(separator: ", ")) } notrack",
         ]
         return """
             add table \(table)
             delete table \(table)
             table \(table) {
             \(chain("inbound", "type nat hook prerouting priority -100", inbound))
-            \(chain("outbound", "type nat hook output priority -100", outbound))
+            \(outbound)
             \(chain("untracked_in", "type filter hook prerouting priority -300", untrackedIn))
             \(chain("untracked_out", "type filter hook output priority -300", untrackedOut))
             \(chain("replies", "type route hook output priority -150", replies))
             }
 
             """
+    }
+
+    /// The ports of the listeners that rules redirect to.
+    package struct Listeners: Sendable, Hashable {
+        /// Nil where something else brings what the pod's programs open.
+        package let outbound: UInt16?
+        package let inbound: UInt16
+
+        fileprivate var all: [UInt16] { [outbound, inbound].compactMap(\.self) }
+        /// Those of a pod that rules alone capture.
+        package static let usual = Listeners(outbound: CapturePort.outbound, inbound: CapturePort.inbound)
     }
 
     /// Removes the table, and does nothing where there is none.

@@ -13,6 +13,8 @@ extension PodCapture {
         pod.asksFailOpen = asksFailOpen
         pod.failsOpen = failsOpen
         heldRedirection?.hand(to: &pod)
+        forwarding?.rules.hand(to: &pod)
+        pod.forwardingReason = forwarding?.choice.reason
         return (pod, sockets.listeners)
     }
 

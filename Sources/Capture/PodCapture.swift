@@ -45,7 +45,10 @@ package final class PodCapture {
     /// Whether its traffic is captured.
     package var isEnrolled: Bool { enrolment.phase == .enrolled }
     /// How its traffic is captured.
-    package var mode: CaptureMode { choice.mode }
+    package var mode: CaptureMode { forwarding?.choice.mode ?? choice.mode }
+    /// What captures the traffic that the pod forwards for others, since an interface for that came after its enrolment: rules
+    /// for all that enters it, beside BPF for what its own programs open.
+    private(set) var forwarding: (rules: NftRedirection, choice: CaptureChoice)?
     /// What was open when the pod was enrolled; nil before.
     private(set) var older: OlderConnections?
     /// Tells of changes in the namespace; nil where it cannot be had, and in other modes than ours.
@@ -90,6 +93,11 @@ package final class PodCapture {
         startRecord()
         redirection = try node.redirection(choice.mode, in: namespace, sockets: sockets, record: record, now: now)
         redirection?.adopt(pod)
+        if let reason = pod.forwardingReason {
+            let rules = NftRedirection(in: namespace, sockets: sockets, record: record, options: options)
+            rules.adopt(pod)
+            forwarding = (rules, CaptureChoice(mode: .nft, reason: reason))
+        }
         isAdopted = true
         older = OlderConnections(adopting: pod)
         asksFailOpen = pod.asksFailOpen ?? false
@@ -111,13 +119,14 @@ package final class PodCapture {
         handsOver = true
         hasYielded = true
         redirection = nil
+        forwarding = nil
     }
 
     /// What to say of the pod.
     package var status: PodCaptureStatus {
         PodCaptureStatus(
-            location: location, phase: enrolment.phase, reason: enrolment.reason, mode: choice.mode,
-            modeReason: choice.reason,
+            location: location, phase: enrolment.phase, reason: enrolment.reason, mode: mode,
+            modeReason: forwarding?.choice.reason ?? choice.reason,
             since: enrolment.since, repairs: enrolment.repairs, lastRepair: lastRepair,
             degradation: canarySchedule.reason, canary: canarySchedule.last, older: older)
     }
@@ -260,7 +269,7 @@ package final class PodCapture {
 
     private func watchNamespace() {
         guard let namespace, choice.mode != .external else { return }
-        notices = node.watch?.follow(namespace, rules: choice.mode == .nft)
+        notices = node.watch?.follow(namespace, rules: mode == .nft)
     }
 
     private func undo(_ step: PodEnrolment.Step) throws(CaptureFailure) {
@@ -278,11 +287,16 @@ package final class PodCapture {
             }
             record = nil
         case .prepareRedirection:
-            if !handsOver { try redirection?.unprepare() }
+            if !handsOver {
+                try forwarding?.rules.unprepare()
+                try redirection?.unprepare()
+            }
+            forwarding = nil
             redirection = nil
         case .installRedirection:
             handsOver = handsOver || (redirection?.isTakenOver ?? false)
             if !handsOver {
+                try forwarding?.rules.uninstall()
                 try redirection?.uninstall()
                 leaveGate(isGone: false)
             }
@@ -297,6 +311,24 @@ package final class PodCapture {
         else { return false }
         choice = better
         return true
+    }
+
+    /// Where the mode is ours to choose and a bridge or TUN/TAP interface came since enrolment, rules capture what enters the pod.
+    ///
+    /// What its programs open goes on as it is, and so does what is open: only a SYN is redirected.
+    private func followForwarding() throws(CaptureFailure) {
+        guard options.mode == .auto, choice.mode.isBPF, !handsOver, let namespace, let sockets,
+            let interface = VirtualInterface.first(in: namespace)
+        else { return }
+        let rules = NftRedirection(in: namespace, sockets: sockets, record: record, options: options)
+        try rules.prepare()
+        try rules.install()
+        let reason =
+            "the pod forwards for others (\(interface), which came after enrolment); what its own programs open is brought "
+            + "by \(choice.mode.rawValue)"
+        forwarding = (rules, CaptureChoice(mode: .nft, reason: reason))
+        watchNamespace()
+        canarySchedule.request(at: now)
     }
 
     private func opened() throws(CaptureFailure) -> NetworkNamespace {
@@ -315,7 +347,10 @@ package final class PodCapture {
         looksWholeAt = now &+ options.backstopInterval
         do throws(CaptureFailure) {
             var repaired: [String] = []
-            try inNamespace { () throws(CaptureFailure) in repaired = try redirection?.repair() ?? [] }
+            try inNamespace { () throws(CaptureFailure) in
+                repaired = try redirection?.repair() ?? []
+                if let forwarding { repaired += try forwarding.rules.repair() } else { try followForwarding() }
+            }
             if !repaired.isEmpty {
                 lastRepair = repaired.joined(separator: ", ")
                 canarySchedule.request(at: now)
@@ -346,6 +381,7 @@ package final class PodCapture {
         namespace = nil
         sockets = nil
         redirection = nil
+        forwarding = nil
         if !handsOver { record?.remove() }
         record = nil
         migrateRequests = .migrateRequests

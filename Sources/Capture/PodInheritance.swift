@@ -17,6 +17,8 @@ package struct PodInheritance: Codable, Sendable, Hashable {
     /// How its traffic is captured and why; nil from a ztund that knew no other way than the one it was told.
     package var mode: CaptureMode?
     package var modeReason: String?
+    /// Why rules capture what enters the pod beside BPF; nil where they do not.
+    package var forwardingReason: String?
     /// How many connections were older than enrolment, and what the kernel calls those that were still open; nil from a ztund
     /// that did not keep them.
     package var olderCount: Int?

@@ -33,7 +33,7 @@ package final class PodSockets: Sendable {
         let inbound: UInt16
         let tunnel: UInt16
     }
-    private let listenerPorts: ListenerPorts
+    let listenerPorts: ListenerPorts
     /// Tests of the pod's capture that are on their way to the listeners.
     package let canaries = CanaryRegister()
     /// Where rewritten connections wanted to go, and what they know the namespace by; nil where none are rewritten.
@@ -108,6 +108,8 @@ package final class PodSockets: Sendable {
     package func originalDestination(of connection: Int32, from client: SocketAddress? = nil) -> SocketAddress? {
         guard binding == .anyPort else { return Self.originalDestination(of: connection) }
         guard let local = Self.localAddress(of: connection) else { return nil }
+        // Where rules redirect what enters the pod (``PodCapture/reconsider()``), conntrack knows.
+        if local.port == listenerPorts.inbound { return Self.originalDestination(of: connection) }
         guard local.port == listenerPorts.outbound, let rewritten else { return local }
         guard let client = client ?? Kernel.peerAddress(connection) else { return nil }
         return rewritten.connections.takeDestination(from: client, at: local, pod: rewritten.pod) ?? local

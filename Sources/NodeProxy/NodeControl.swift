@@ -341,14 +341,15 @@ final class NodeRounds {
 
     /// Pods go on in another mode where that became the better one.
     private func reconsiderPods() {
-        for pod in pods.values where pod.reconsider() {
-            let status = pod.status
-            node.log.write(
-                .info, .inpod, "pod \(pod.location.pod) is captured in another mode", now: Kernel.realtimeNow()
-            ) { line in
-                line.field("capture", string: status.mode.rawValue)
-                line.field("cause", string: status.modeReason)
-            }
+        for pod in pods.values where pod.reconsider() { tellMode(pod.status) }
+    }
+
+    private func tellMode(_ status: PodCaptureStatus) {
+        node.log.write(
+            .info, .inpod, "pod \(status.location.pod) is captured in another mode", now: Kernel.realtimeNow()
+        ) { line in
+            line.field("capture", string: status.mode.rawValue)
+            line.field("cause", string: status.modeReason)
         }
     }
 
@@ -376,6 +377,7 @@ final class NodeRounds {
                 if let reason { line.field("cause", string: reason) }
             }
         }
+        if before.phase == .enrolled, after.phase == .enrolled, after.mode != before.mode { tellMode(after) }
         if capture.isRemoved { pods[capture.location.pod] = nil }
     }
 

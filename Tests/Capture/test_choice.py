@@ -1,18 +1,23 @@
 """Which mode ztund takes where it may choose, and what it says of it."""
+import json
 import os
 import subprocess
+import sys
 
 import pytest
 
+from Netns.test_upgrade import LongEcho
 from support.balancer import only_program
 from support.capture import links, pins, pod_traces
 from support.netns import receive
 from support.programs import ROOT
 from support.servers import EchoServer
+from support.sniffer import Sniffer
 from support.waiting import wait_for
 
 from .conftest import arguments, stage
-from .test_without_daemon import connect
+from .test_matrix import CONNECTOR
+from .test_without_daemon import Storm, connect
 
 pytestmark = pytest.mark.root
 
@@ -108,6 +113,71 @@ def test_nft_for_a_pod_that_forwards_for_others(bare):
     status = start(bare)
     assert status["capture"] == "nft" and "br0" in status["captureReason"]
     assert connect(bare.world.client, bare.world.plain.ipv4)[0].get("server") == "plain"
+
+
+# A guest behind the pod's bridge, as a virtual machine is: a namespace of its own, which ends with its process.
+GUEST = """
+set -e
+unshare -n sleep 60 & guest=$!
+trap 'kill $guest' EXIT
+until [ "$(readlink /proc/$guest/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do :; done
+sysctl -q net.ipv4.ip_forward=1
+ip addr add 10.99.0.1/24 dev br0
+ip link add v0 type veth peer name v1 netns $guest
+ip link set v0 master br0 up
+ip link set br0 up
+enter="nsenter -t $guest -n"
+$enter ip addr add 10.99.0.2/24 dev v1
+$enter ip link set v1 up
+$enter ip route add default via 10.99.0.1
+$enter "$@"
+"""
+
+
+@pytest.mark.parametrize("replaced", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_nft_for_a_pod_that_forwards_for_others_from_now_on(bare, replaced):
+    """A bridge that comes after enrolment: what the guest behind it opens does not leave in the clear, and nothing breaks."""
+    client, plain = bare.world.client, bare.world.plain
+    case = {"name": "it", "how": "plain", "address": plain.ipv4, "port": 8080}
+    clean = pod_traces(client)
+    with EchoServer(client, 7000), Sniffer(bare.first.netns, client.interface) as wire:
+        assert start(bare)["capture"] == "bpf"
+        with LongEcho(bare.world.outsider, client.ipv4, 7000) as long, Storm(client, *plain.ips) as storm:
+            wait_for(lambda: len(storm.answers) > 5, "the storm has begun", 30)
+            client.run("ip", "link", "add", "br0", "type", "bridge")
+            status = wait_for(lambda: mode_of(bare, "nft"), "the pod is captured with nft")
+            assert "br0" in status["captureReason"] and status["state"] == "captured", status
+            assert bare.one.lines("captured in another mode", 'capture="nft"')
+            if replaced:
+                bare.one = bare.start_ztund(
+                    bare.first, [client], *arguments(bare, bare.first), "--replace", ready=False)
+                wait_for(lambda: bare.one.status()["pid"] == bare.one.pid, "the new ztund serves", 30)
+                assert "br0" in mode_of(bare, "nft")["captureReason"]
+            # What is not of the pod is refused: ztund must not carry it in the pod's name.
+            command = ["sh", "-c", GUEST, "sh", sys.executable, CONNECTOR, json.dumps([case])]
+            guest = json.loads(client.run(*command).stdout)["it"]
+            assert guest == {"error": "ECONNREFUSED"}, guest
+            assert not wire.opened_from(["10.99.0.2"]), "it left in the clear"
+            # What was open goes on, and new connections are captured both ways.
+            long.goes_on()
+            count = len(storm.answers)
+            wait_for(lambda: len(storm.answers) > count + 20, "the storm goes on", 30)
+            assert [answer for answer in storm.answers if answer.get("server") != "plain"] == []
+        reached = connect(bare.world.outsider, client.ipv4)[0]
+        assert reached.get("server") == "client", reached
+        ip, port = reached["local"]
+        wait_for(lambda: bare.one.lines("access", f"src.addr={ip}:{port} ", 'direction="inbound"'), "ztund carried it")
+    client.run("ip", "link", "del", "br0")
+    client.run("sysctl", "-q", "net.ipv4.ip_forward=0")
+    assert bare.one.stop() == 0
+    assert pod_traces(client) == clean
+    assert not pins(bare.bpffs) and not links([client], [bare.pods_cgroup])
+
+
+def mode_of(mesh, mode):
+    """The status of the client pod where it has that mode."""
+    status = mesh.one.pod_status(mesh.world.client)
+    return status if status and status["capture"] == mode else None
 
 
 def test_nft_for_a_pod_whose_source_says_that_it_forwards(bare):

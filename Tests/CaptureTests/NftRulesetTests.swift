@@ -1,6 +1,7 @@
-import Capture
 import MeshModel
 import Testing
+
+@testable import Capture
 
 @Suite struct NftRulesetTests {
     @Test func replacesOurTableAndNoOther() {
@@ -19,6 +20,16 @@ import Testing
         #expect(text.contains("redirect to :15006"))
         #expect(text.contains("redirect to :15001"))
         #expect(!text.contains("saddr"))
+    }
+
+    @Test func besideBPFOnlyWhatIsThePodsIsRedirectedAndTheRestRefused() {
+        let text = NftRuleset.install(listeners: NftRuleset.Listeners(outbound: nil, inbound: 40_001))
+        #expect(text.contains("fib daddr type local tcp flags"))
+        #expect(text.contains("redirect to :40001"))
+        #expect(!text.contains("redirect to :15001"))
+        #expect(text.contains("type filter hook forward"))
+        #expect(text.contains("reject with tcp reset"))
+        #expect(!NftRuleset.install().contains("hook forward"))
     }
 
     @Test func exemptsProbeSourcesByFamilyWithoutOverlap() throws {
