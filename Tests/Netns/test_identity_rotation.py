@@ -12,6 +12,7 @@ import time
 import pytest
 from cryptography import x509
 
+from Netns.test_upgrade import Generation
 from support.hbone import Client, client_context
 from support.identities import PKI, authority_stage, file_stage, spiffe, start
 from support.programs import program
@@ -222,6 +223,31 @@ def test_row_44_root_overlap(files, tmp_path):
         wait_for(lambda: not connects(mesh, old), "the old authority is a stranger now", 3)
         assert connects(mesh, new)
     assert load.failures == [] and load.opened > 20
+
+
+def test_a_replaced_generation_follows_certificates(files):
+    """What an older ztund still carries lives on while its certificate is renewed there too. New handshakes are the newest's:
+    it shows the new one, and the older one says in its log that it has it."""
+    mesh = files
+    start(mesh)
+    old = mesh.two
+    with mesh.world.client.connect(mesh.world.server.ipv4, 7000) as connection:
+        connection.settimeout(10)
+        echo(connection, b"before")
+        new = Generation(mesh, mesh.second, mesh.world.second_pods, 2)
+        # The second one's flags made the file anew; only what comes now is news to both.
+        mesh.pki.leaf("server", [spiffe("server")])
+        serial = str(mesh.pki.issued["server"].serial_number)
+        for daemon in (old, new):
+            daemon.wait_for_line("certificate for", f'serial="{serial}"', seconds=20)
+        assert presented_serial(mesh, anybody()) == serial
+        echo(connection, b"after")
+        # And when nobody renews it, the older one says that as well, and holds what is open.
+        mesh.pki.leaf("server", [spiffe("server")], end=5 / 3600)
+        for daemon in (old, new):
+            daemon.wait_for_line(f"no valid certificate for {spiffe('server')} any more", seconds=30)
+        echo(connection, b"still")
+    assert old.process.wait(20) == 0
 
 
 def connects(mesh, authority):
