@@ -12,6 +12,7 @@ package struct CanarySchedule: Sendable, Hashable {
     private var state = State.idle
     private var failures = 0
     private let isOn: Bool
+    private let isExternal: Bool
     private let retryInterval: UInt64
     /// What is wrong, for a person; nil while the pod does not count as degraded.
     package private(set) var reason: String?
@@ -20,8 +21,11 @@ package struct CanarySchedule: Sendable, Hashable {
     /// From a failure to the second try, after the repair in between.
     static let pause: UInt64 = 100_000_000
 
-    /// - Parameter retryInterval: nanoseconds between tries while the pod is degraded.
-    package init(isOn: Bool, retryInterval: UInt64) {
+    /// - Parameters:
+    ///   - retryInterval: nanoseconds between tries while the pod is degraded.
+    ///   - isExternal: whether the rules that bring connections are somebody else's.
+    package init(isOn: Bool, retryInterval: UInt64, isExternal: Bool = false) {
+        self.isExternal = isExternal
         self.isOn = isOn
         self.retryInterval = retryInterval
     }
@@ -71,8 +75,12 @@ package struct CanarySchedule: Sendable, Hashable {
         last = report
         state = .due(now &+ (failures == 1 ? Self.pause : retryInterval))
         guard failures > 1 else { return }
+        let place =
+            isExternal
+            ? "The rules are somebody else's (--capture external): see what they do with it"
+            : "What ztund installed is in place; look for rules or routes of others"
         reason =
-            "capture does not work: \(report.reason). What ztund installed is in place; look for rules or routes of others "
+            "capture does not work: \(report.reason). \(place) "
             + "(nft list ruleset, ip rule, bpftool net in its network namespace). It is tried again every "
             + "\(retryInterval / 1_000_000_000) s"
     }

@@ -6,7 +6,9 @@ package struct CaptureChoice: Sendable, Hashable {
     package let reason: String
 
     /// How the pod's listeners are bound for it.
-    package var binding: PodSockets.Binding { mode.isBPF ? .anyPort : .ports }
+    package var binding: PodSockets.Binding {
+        mode.isBPF ? .anyPort : mode == .external ? .foreignRules : .ports
+    }
 
     /// Chooses.
     ///

@@ -31,7 +31,7 @@ final class NftRedirection: Redirection {
         program = NftProgram(name: options.nftProgram)
         // Beside BPF the listeners have ports of the kernel's choice, and what the pod opens is brought by BPF.
         let listeners =
-            sockets.binding == .ports
+            sockets.binding != .anyPort
             ? .usual : NftRuleset.Listeners(outbound: nil, inbound: sockets.listenerPorts.inbound)
         rules = NftRuleset.install(probeSources: options.probeSources, listeners: listeners)
         routes = PolicyRoutes(namespace: namespace, ipv6: PodSettings.hasIPv6(namespace))

@@ -68,7 +68,8 @@ package final class PodCapture {
         self.location = location
         self.node = node
         options = node.options
-        canarySchedule = CanarySchedule(isOn: options.canary, retryInterval: options.retryInterval)
+        canarySchedule = CanarySchedule(
+            isOn: options.canary, retryInterval: options.retryInterval, isExternal: options.mode == .external)
         choice = CaptureChoice(mode: options.mode, reason: "")
         enrolment = PodEnrolment(
             now: now, retryInterval: options.retryInterval, verifyInterval: options.verifyInterval)
@@ -84,7 +85,8 @@ package final class PodCapture {
         self.node = node
         self.choice = choice
         options = node.options
-        canarySchedule = CanarySchedule(isOn: options.canary, retryInterval: options.retryInterval)
+        canarySchedule = CanarySchedule(
+            isOn: options.canary, retryInterval: options.retryInterval, isExternal: options.mode == .external)
         enrolment = PodEnrolment(
             adoptedAt: now, retryInterval: options.retryInterval, verifyInterval: options.verifyInterval)
         self.namespace = namespace

@@ -53,7 +53,7 @@ extension PodSockets {
         guard !isListener(destination.port) else { throw SystemError("connect", Self.refused) }
         let ipv6 = !destination.ip.isIPv4
         guard let source, source.isIPv4 == destination.ip.isIPv4, !source.isLoopback, !source.isUnspecified else {
-            let socket = try openDial(ipv6: ipv6, mark: CaptureMark.application)
+            let socket = try openDial(ipv6: ipv6, mark: applicationMark)
             try Self.connect(socket.number, to: destination, ipv6: ipv6)
             return socket
         }
@@ -62,7 +62,7 @@ extension PodSockets {
             var port = ports.take()
             if port == avoiding { port = ports.take() }
             // A socket that is bound cannot be bound again, so each attempt has its own.
-            let socket = try openDial(ipv6: ipv6, mark: CaptureMark.application)
+            let socket = try openDial(ipv6: ipv6, mark: applicationMark)
             try check("setsockopt IP_TRANSPARENT", zt_set_transparent(socket.number, ipv6 ? 1 : 0))
             try check("setsockopt SO_REUSEADDR", zt_set_reuseaddr(socket.number))
             var address = zt_address(high: source.high, low: source.low, port: port)
@@ -76,13 +76,16 @@ extension PodSockets {
         }
         // All of them are taken between these two addresses. The kernel's own range is the last resort: there a port may
         // meet one that the client itself uses towards the same port of the pod, which only plaintext clients do.
-        let socket = try openDial(ipv6: ipv6, mark: CaptureMark.application)
+        let socket = try openDial(ipv6: ipv6, mark: applicationMark)
         try check("setsockopt IP_TRANSPARENT", zt_set_transparent(socket.number, ipv6 ? 1 : 0))
         var address = zt_address(high: source.high, low: source.low, port: 0)
         try check("bind", zt_bind(socket.number, &address, ipv6 ? 1 : 0))
         try Self.connect(socket.number, to: destination, ipv6: ipv6)
         return socket
     }
+
+    /// Where somebody else's rules bring connections (istio-cni's), they know one mark of the node proxy's, in both directions.
+    private var applicationMark: UInt32 { binding == .foreignRules ? CaptureMark.peer : CaptureMark.application }
 
     private static let refused: Int32 = 111
     private static let inProgress: Int32 = 115

@@ -53,7 +53,7 @@ extension PodSockets {
         let number = socket.number
         if ipv6 { try check("setsockopt IPV6_V6ONLY", zt_set_v6only(number, 0)) }
         // The next generation of ztund listens beside this one during an upgrade.
-        if binding == .ports { try check("setsockopt SO_REUSEPORT", zt_set_reuseport(number)) }
+        if binding != .anyPort { try check("setsockopt SO_REUSEPORT", zt_set_reuseport(number)) }
         try check("setsockopt SO_MARK", zt_set_mark(number, mark(port, binding)))
         try check("setsockopt IP_TRANSPARENT", zt_set_transparent(number, ipv6 ? 1 : 0))
         // Accepted sockets inherit all of these, so that a worker need not set them for each.
@@ -65,7 +65,7 @@ extension PodSockets {
                 zt_set_keepalive(number, keepAlive.idle, keepAlive.interval, keepAlive.probes))
         }
         let ip = ipv6 ? IPAddress.anyV6 : IPAddress.anyV4
-        var address = zt_address(high: ip.high, low: ip.low, port: binding == .ports ? port : 0)
+        var address = zt_address(high: ip.high, low: ip.low, port: binding == .anyPort ? 0 : port)
         try check("bind", zt_bind(number, &address, ipv6 ? 1 : 0))
         try check("listen", zt_listen(number, backlog))
         return socket

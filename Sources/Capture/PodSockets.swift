@@ -22,6 +22,8 @@ package final class PodSockets: Sendable {
     package enum Binding: Sendable {
         /// To 15001, 15006 and 15008 of all addresses, for rules that redirect there.
         case ports
+        /// To the same ports, for rules that somebody else installs.
+        case foreignRules
         /// To ports of the kernel's choice, for programs that pick the socket itself. (Not to loopback: the kernel makes a socket
         /// that is bound to `::1` one for IPv6 only.)
         case anyPort
@@ -126,7 +128,8 @@ package final class PodSockets: Sendable {
     package func isUndirected(_ connection: Int32, from source: SocketAddress, to destination: SocketAddress) -> Bool {
         switch binding {
         case .anyPort: destination.ip.isLoopback || destination.ip == source.ip
-        case .ports: CapturePort.isOwn(destination.port) && Self.localAddress(of: connection) == destination
+        case .ports, .foreignRules:
+            CapturePort.isOwn(destination.port) && Self.localAddress(of: connection) == destination
         }
     }
 

@@ -49,6 +49,8 @@ final class ExternalRedirection: Redirection {
     }
 
     var isTakenOver: Bool { sockets.isShared }
+    /// Such rules take connections without a mark for the pod's.
+    var canaryMark: CanaryMark? { CanaryMark(outbound: 0) }
     func prepare() throws(CaptureFailure) {}
     func unprepare() throws(CaptureFailure) {}
     func install() throws(CaptureFailure) {}

@@ -14,7 +14,17 @@ pytestmark = pytest.mark.root
 
 
 def test_replacements_under_a_storm(bare):
-    mesh, world = bare, bare.world
+    replaced_again_and_again(bare, 4)
+
+
+@pytest.mark.slow
+def test_a_hundred_replacements(bare):
+    replaced_again_and_again(bare, 100)
+
+
+def replaced_again_and_again(mesh, times):
+    """Replaces the ztunds of both nodes in turn under storms of new connections, with one long-lived echo through passthrough."""
+    world = mesh.world
     mesh.use(EchoServer(world.server, 7000))
     clean = [pod_traces(pod) for pod in (world.client, world.server)]
     start_both(mesh)
@@ -23,7 +33,7 @@ def test_replacements_under_a_storm(bare):
     with Sniffer(mesh.first.netns, world.client.interface) as wire, Storm(world.client, *world.server.ips) as storm, \
             Inbound(world.outsider, world.server.ipv4, 7000, 2) as inbound, \
             LongEcho(world.outsider, world.server.ipv6, 7000) as long:
-        for number in range(2, 6):
+        for number in range(2, times + 2):
             if number % 2:
                 gone, first = first, Generation(
                     mesh, mesh.first, world.first_pods, number, *arguments(mesh, mesh.first))
@@ -40,7 +50,7 @@ def test_replacements_under_a_storm(bare):
         assert {port for _, port in wire.opened_from(world.client.ips)} == {15008}, "in the clear"
     for daemon in (first, second):
         status = daemon.status()
-        assert status["generation"] == 3
+        assert status["generation"] == times // 2 + 1
         assert not any(pod["repairs"] for pod in status["pods"]), "what was installed is taken over as it is"
     assert first.stop() == 0 and second.stop() == 0
     assert [pod_traces(pod) for pod in (world.client, world.server)] == clean, "the last one takes everything out"
