@@ -37,6 +37,12 @@ final class TunnelCase: BenchCase {
 
     /// The same with our record layer at both ends.
     static let ownEntries = [
+        BenchEntry(name: "request-own", operation: "as request, with own TLS records", counted: 300) {
+            try TunnelCase(.requests(connections: 1), records: .own)
+        },
+        BenchEntry(name: "stream-own", operation: "as stream, with own TLS records", counted: 200) {
+            try TunnelCase(.streams(connectionsPerTunnel: 100), records: .own)
+        },
         BenchEntry(name: "request-64-own", operation: "as request-64, with own TLS records", counted: 1280) {
             try TunnelCase(.requests(connections: 64), records: .own)
         },
@@ -62,7 +68,7 @@ final class TunnelCase: BenchCase {
             ends = try TunnelEnds(records: records)
             for _ in 0..<connections { pairs.append(try connect()) }
         case .streams(let connectionsPerTunnel):
-            ends = try TunnelEnds(streamsPerConnection: connectionsPerTunnel)
+            ends = try TunnelEnds(streamsPerConnection: connectionsPerTunnel, records: records)
         case .bulk:
             ends = try TunnelEnds(records: records)
             pairs = [try connect()]

@@ -93,11 +93,12 @@ extension TunnelConnection {
         let isAlive = http2.receive(buffers.plainIn, count: count, now: now)
         // Sinks borrowed ranges of plainIn: they write or copy them before it is filled again.
         for reference in touched {
-            reference._withUnsafeGuaranteedRef { stream in
-                stream.isTouched = false
+            let isOver = reference._withUnsafeGuaranteedRef { stream in
                 stream.flush()
+                stream.isTouched = false
+                return stream.isOver
             }
-            reference.release()
+            if isOver { reference.release() }
         }
         touched.removeAll(keepingCapacity: true)
         if !isAlive {

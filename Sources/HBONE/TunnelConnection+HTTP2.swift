@@ -29,8 +29,8 @@ extension TunnelConnection: HTTP2Delegate {
             }
             if !stream.isTouched {
                 stream.isTouched = true
-                // Until the end of the batch, in which it may be closed.
-                touched.append(Unmanaged.passRetained(stream))
+                // Should it be closed before the batch ends, its last reference passes to this list.
+                touched.append(Unmanaged.passUnretained(stream))
             }
             stream.take(bytes, count)
         }

@@ -366,6 +366,7 @@ package final class TunnelConnection: EventHandler {
         if phase == .open {
             if streamCount == 0, isClosedToNewStreams { endWhenWritten() } else { owner?.tunnelChanged(self) }
         }
-        Unmanaged.passUnretained(stream).release()
+        // What the batch has still to flush is let go of at its end.
+        if !stream.isTouched { Unmanaged.passUnretained(stream).release() }
     }
 }

@@ -32,6 +32,8 @@ package final class TunnelStream {
         hand(to: sink)
     }
 
+    /// The connection has let go of it.
+    var isOver: Bool { connectionReference == nil }
     var owner: TunnelConnection? { connectionReference?.takeUnretainedValue() }
 
     /// The connection is done with the stream: the sink, which is to hear of it.

@@ -26,8 +26,9 @@ extension HTTP2Engine {
     }
 
     private func sendLibrary() {
-        guard nghttp2_session_want_write(session) != 0 else { return }
+        guard isLibraryTouched else { return }
         let result = nghttp2_session_send(session)
+        isLibraryTouched = isLibraryBlocked
         if result != 0, failure == nil {
             failure = HTTP2Failure(.http2Failed, String(cString: nghttp2_strerror(result)))
         }
@@ -43,6 +44,7 @@ extension HTTP2Engine {
             // A server's source is asked once without being resumed: an answer may have its text at hand.
             if role == .server || flow.pointee.wantsPull { enqueue(flow) }
         case NGHTTP2_GOAWAY:
+            hasSaidGoAway = true
             if frame.pointee.goaway.error_code != ErrorCode.noError { isTerminated = true }
         default:
             break
@@ -161,6 +163,6 @@ extension HTTP2Engine {
             _ = openLibraryWindow(stream)
         }
         var provider = nghttp2_data_provider(source: nghttp2_data_source(), read_callback: HTTP2Callbacks.end)
-        nghttp2_submit_data(session, flag, stream, &provider)
+        nghttp2_submit_data(touchedSession, flag, stream, &provider)
     }
 }

@@ -64,7 +64,7 @@ extension HTTP2Engine {
         }
         if failure == nil { feed(bytes, run, at) }
         if unreturnedCredit > 0 {
-            nghttp2_session_consume_connection(session, unreturnedCredit)
+            nghttp2_session_consume_connection(touchedSession, unreturnedCredit)
             unreturnedCredit = 0
         }
         return failure == nil
@@ -74,7 +74,8 @@ extension HTTP2Engine {
 
     private func feed(_ bytes: UnsafeRawPointer, _ start: Int, _ end: Int) {
         guard end > start, failure == nil else { return }
-        let result = nghttp2_session_mem_recv(session, (bytes + start).assumingMemoryBound(to: UInt8.self), end - start)
+        let result = nghttp2_session_mem_recv(
+            touchedSession, (bytes + start).assumingMemoryBound(to: UInt8.self), end - start)
         guard result < 0, failure == nil else { return }
         let text = String(cString: nghttp2_strerror(Int32(result)))
         failure = HTTP2Failure(.http2Failed, "the peer broke HTTP/2: \(text)")

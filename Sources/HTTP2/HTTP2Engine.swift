@@ -10,7 +10,13 @@ package final class HTTP2Engine {
 
     // Set once, at the end of init; nghttp2 needs `self` to make the session.
     private var sessionStorage: OpaquePointer?
+    /// The library's session, to look at.
     var session: OpaquePointer { sessionStorage.unsafelyUnwrapped }
+    /// The same, for calls after which it may have something to send.
+    var touchedSession: OpaquePointer {
+        isLibraryTouched = true
+        return session
+    }
     unowned(unsafe) let delegate: any HTTP2Delegate
     package let role: Role
     package let limits: HTTP2Limits
@@ -45,6 +51,8 @@ package final class HTTP2Engine {
     var own: OwnFrame?
     /// The peer's first SETTINGS have come.
     var hasSettings = false
+    /// GOAWAY has been written.
+    var hasSaidGoAway = false
     /// GOAWAY with an error is said, or will be: nothing but it is sent.
     var isTerminated = false
     /// DATA the library took since its connection credit was last returned, bytes; once per `receive`.
@@ -57,6 +65,8 @@ package final class HTTP2Engine {
     var outCapacity = 0
     /// The library has a frame for which there was no room.
     var isLibraryBlocked = false
+    /// The library was called since it last had nothing to send, and may have something now.
+    var isLibraryTouched = true
     /// The connection must end: set once, never cleared.
     package internal(set) var failure: HTTP2Failure?
     /// The peer said GOAWAY.
@@ -106,29 +116,31 @@ package final class HTTP2Engine {
                     settings_id: Int32(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue),
                     value: UInt32(limits.concurrentStreams)))
         }
-        nghttp2_submit_settings(session, 0, settings, settings.count)
-        nghttp2_session_set_local_window_size(session, 0, 0, Int32(limits.connectionWindow))
+        nghttp2_submit_settings(touchedSession, 0, settings, settings.count)
+        nghttp2_session_set_local_window_size(touchedSession, 0, 0, Int32(limits.connectionWindow))
     }
 
     // MARK: - State
 
     /// Whether frames wait to be produced (sources that said `.later` do not count).
     package var wantsToProduce: Bool {
-        if nghttp2_session_want_write(session) != 0 { return true }
+        if isLibraryTouched, nghttp2_session_want_write(session) != 0 { return true }
         guard !isTerminated, failure == nil else { return false }
         return !creditors.isEmpty || connectionReceiveWindow.due > 0 || !ready.isEmpty && connectionSendWindow > 0
     }
 
     /// Neither side will use the connection again.
     package var isFinished: Bool {
-        nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0
+        // Without a GOAWAY from either side there is always something to read.
+        (hasSaidGoAway || peerGoingAway) && nghttp2_session_want_read(session) == 0
+            && nghttp2_session_want_write(session) == 0
     }
 
     // MARK: - Streams
 
     /// Opens a CONNECT stream; its data is pulled once the owner resumes it. Nil when the peer takes no more streams.
     package func connect(_ head: HeaderBlock, context: UnsafeMutableRawPointer) -> Int32? {
-        let stream = withFields(head) { nghttp2_submit_headers(session, Self.noFlags, -1, nil, $0, $1, nil) }
+        let stream = withFields(head) { nghttp2_submit_headers(touchedSession, Self.noFlags, -1, nil, $0, $1, nil) }
         guard stream > 0 else { return nil }
         addFlow(stream, context)
         return stream
@@ -153,7 +165,7 @@ package final class HTTP2Engine {
     package func respond(_ stream: Int32, _ head: HeaderBlock, end: Bool) {
         let flags = end ? UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) : Self.noFlags
         if end { streams[stream]?.pointee.hasEnded = true }
-        _ = withFields(head) { nghttp2_submit_headers(session, flags, stream, nil, $0, $1, nil) }
+        _ = withFields(head) { nghttp2_submit_headers(touchedSession, flags, stream, nil, $0, $1, nil) }
     }
 
     /// The stream's source has bytes, its end or its breaking to say.
@@ -165,7 +177,7 @@ package final class HTTP2Engine {
     /// The owner is done with `count` received bytes of the stream: the peer may send as many more.
     package func consumed(_ stream: Int32, count: Int) {
         guard let flow = streams[stream], flow.pointee.isTunnel else {
-            nghttp2_session_consume_stream(session, stream, count)
+            nghttp2_session_consume_stream(touchedSession, stream, count)
             return
         }
         flow.pointee.receiveWindow.release(count)
@@ -175,13 +187,13 @@ package final class HTTP2Engine {
     /// Ends a stream at once with the error code (RFC 9113 section 7).
     package func reset(_ stream: Int32, code: UInt32) {
         streams[stream]?.pointee.isReset = true
-        nghttp2_submit_rst_stream(session, Self.noFlags, stream, code)
+        nghttp2_submit_rst_stream(touchedSession, Self.noFlags, stream, code)
     }
 
     /// Sets the window of a stream; a larger one is announced at once.
     package func setWindow(_ stream: Int32, size: Int) {
         guard let flow = streams[stream], flow.pointee.isTunnel else {
-            nghttp2_session_set_local_window_size(session, Self.noFlags, stream, Int32(size))
+            nghttp2_session_set_local_window_size(touchedSession, Self.noFlags, stream, Int32(size))
             return
         }
         flow.pointee.receiveWindow.resize(size)
@@ -207,7 +219,7 @@ package final class HTTP2Engine {
     package func setInitialWindow(_ size: Int) {
         var entry = nghttp2_settings_entry(
             settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: UInt32(size))
-        nghttp2_submit_settings(session, Self.noFlags, &entry, 1)
+        nghttp2_submit_settings(touchedSession, Self.noFlags, &entry, 1)
     }
 
     // MARK: - Connection
@@ -218,24 +230,24 @@ package final class HTTP2Engine {
     }
 
     package func ping() {
-        nghttp2_submit_ping(session, Self.noFlags, nil)
+        nghttp2_submit_ping(touchedSession, Self.noFlags, nil)
     }
 
     /// First step of a graceful end: the peer is told to open no more streams, those under way still count.
     package func announceShutdown() {
-        if role == .server { nghttp2_submit_shutdown_notice(session) }
+        if role == .server { nghttp2_submit_shutdown_notice(touchedSession) }
     }
 
     /// GOAWAY with the last stream we processed; new streams of the peer are refused from now on.
     package func goAway(code: UInt32) {
         let last = nghttp2_session_get_last_proc_stream_id(session)
-        nghttp2_submit_goaway(session, Self.noFlags, last, code, nil, 0)
+        nghttp2_submit_goaway(touchedSession, Self.noFlags, last, code, nil, 0)
     }
 
     /// Ends the connection: GOAWAY with the code, then nothing more.
     package func terminate(code: UInt32) {
         isTerminated = true
-        nghttp2_session_terminate_session(session, code)
+        nghttp2_session_terminate_session(touchedSession, code)
     }
 
     /// The owner's word that the peer reset a stream before it was answered, which is what a rapid reset does.
