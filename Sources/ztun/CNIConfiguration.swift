@@ -12,6 +12,8 @@ struct CNIConfiguration {
     let previousResult: Document?
     /// Where ztund's control socket is.
     let runDirectory: String
+    /// Where a boot gate has its pins.
+    let gateDirectory: String
     /// Seconds that ADD waits for ztund.
     let timeout: Int64
     /// Namespaces whose pods are enrolled; nil for all.
@@ -39,6 +41,7 @@ struct CNIConfiguration {
         self.version = version
         previousResult = keys["prevResult"]
         runDirectory = try Self.text("runDir", keys) ?? "/run/ztun"
+        gateDirectory = try Self.text("gateDir", keys) ?? "/sys/fs/bpf/ztun-gate"
         timeout = try Self.seconds("timeoutSeconds", keys) ?? 30
         namespaces = try Self.list("namespaces", keys)
         excludedNamespaces = try Self.list("excludeNamespaces", keys) ?? Self.usualExemptions

@@ -54,6 +54,7 @@ struct CNIPlugin {
                 details: "this plugin makes no network: put it behind one in the list of plugins")
         }
         guard let pod = try CNIPod(environment, needsNamespace: true), configuration.exemption(of: pod) == nil else {
+            try letThroughGate(configuration)
             return result
         }
         var request = pod.request
@@ -83,6 +84,18 @@ struct CNIPlugin {
         // The runtime takes the sandbox down again: ztund is not to go on trying.
         _ = ask("DELETE", pod.request, configuration)
         throw failure
+    }
+
+    /// Tells the boot gate, where one stands, of a pod that is left alone: nobody enrols it, and the mesh itself may wait for it.
+    private func letThroughGate(_ configuration: CNIConfiguration) throws(CNIFailure) {
+        let folder = configuration.gateDirectory
+        guard let namespace = environment["CNI_NETNS"], namespace.hasPrefix("/"), access(folder, F_OK) == 0 else {
+            return
+        }
+        if let problem = NodeProgram.call(["gate", "allow", "--gate-dir", folder, namespace]) {
+            throw CNIFailure(
+                code: .tryAgainLater, message: "the boot gate stands and cannot be told of the pod", details: problem)
+        }
     }
 
     /// Never fails: ztund notices the end of a network namespace by itself.

@@ -13,6 +13,31 @@ enum NodeProgram {
             message: "cannot run ztund: \(String(cString: strerror(errno))); put it beside ztun or on PATH")
     }
 
+    /// Runs ztund with these arguments and waits for it; what it says goes to standard error.
+    ///
+    /// - Returns: nil when it succeeded, else why not.
+    static func call(_ arguments: [String]) -> String? {
+        var pointers: [UnsafeMutablePointer<CChar>?] = (["ztund"] + arguments).map { strdup($0) }
+        pointers.append(nil)
+        defer { for pointer in pointers { free(pointer) } }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        // Standard output is for our own answer.
+        posix_spawn_file_actions_adddup2(&actions, 2, 1)
+        var child: pid_t = 0
+        let error = posix_spawnp(&child, beside ?? "ztund", &actions, nil, pointers, environ)
+        guard error == 0 else {
+            return "cannot run ztund: \(String(cString: strerror(error))); put it beside this program or on PATH"
+        }
+        var status: Int32 = 0
+        while waitpid(child, &status, 0) < 0 {
+            guard errno == EINTR else { return "cannot wait for ztund: \(String(cString: strerror(errno)))" }
+        }
+        return status == 0
+            ? nil : "ztund \(arguments.joined(separator: " ")) failed; its words are in the runtime's log"
+    }
+
     /// The ztund in this program's own folder.
     private static var beside: String? {
         var buffer = [UInt8](repeating: 0, count: 4096)

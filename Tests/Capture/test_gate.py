@@ -1,12 +1,15 @@
 """The boot gate: until a pod is enrolled, or let through, it opens and receives no TCP connection."""
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import types
 
 import pytest
 
 import support.connector
+from CNI.test_cni import RESULT, call
 from support import netns
 from support.capture import Cgroup, links, pins
 from support.programs import program
@@ -195,3 +198,28 @@ def test_a_gate_that_cannot_stand_leaves_nothing(gated, cgroup, why):
     assert elsewhere.returncode != 0 and "mount a BPF file system" in elsewhere.stderr
     assert not (gated.folder / "gate").exists()
     assert links([], [gated.pods_cgroup]) == gated.before
+
+
+def test_the_cni_plugin_lets_through_whom_it_leaves_alone(gated, tmp_path):
+    """Cluster DNS and its like start before any ztund: nobody enrols them, and the gate must not hold them for ever."""
+    install(gated)
+    pod, plain = gated.outside, gated.world.plain
+    plugin = shutil.copy(program("ztun"), tmp_path / "ztun-cni")
+    runtime = types.SimpleNamespace(folder=tmp_path, plugin=plugin, one=types.SimpleNamespace(run_dir=tmp_path / "nobody"))
+    here = {"PATH": os.path.dirname(program("ztund"))}
+    keys = {"gateDir": str(gated.bpffs / "gate"), "timeoutSeconds": 1}
+    assert connect(pod, plain.ipv4) == [REFUSED]
+    # One of the mesh waits for ztund, and stays closed.
+    answer = call(runtime, "ADD", pod, configuration=keys, **here)
+    assert answer.code == 1 and answer.document["code"] == 11
+    assert connect(pod, plain.ipv4) == [REFUSED]
+    left_alone = {**keys, "excludeNamespaces": [pod.namespace]}
+    answer = call(runtime, "ADD", pod, configuration=left_alone, PATH="/nonexistent")
+    assert answer.code == 1 and "boot gate" in answer.document["msg"] and "PATH" in answer.document["details"]
+    answer = call(runtime, "ADD", pod, configuration=left_alone, **here)
+    assert answer.code == 0 and answer.document == RESULT, answer.text + answer.log
+    assert connect(pod, plain.ipv4)[0].get("server") == "plain"
+    assert connect(gated.world.client, plain.ipv4) == [REFUSED]
+    # Without a gate there is nobody to tell.
+    gate(gated, "remove")
+    assert call(runtime, "ADD", pod, configuration=left_alone, PATH="/nonexistent").code == 0
