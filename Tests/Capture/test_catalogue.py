@@ -11,6 +11,7 @@ import pytest
 
 from support.capture import links, pins, pod_traces
 from support.netns import Pod
+from support.programs import program
 from support.sniffer import Sniffer
 from support.waiting import wait_for
 
@@ -70,7 +71,7 @@ def test_row_87_kill_and_restart_leave_nothing_stale(bare):
 def set_unusual(pods):
     """Kernel settings as somebody may want them: neither the kernel's own nor, all of them, ztund's."""
     for pod in pods:
-        pod.run("sysctl", "-q", "net.ipv4.fwmark_reflect=1", "net.ipv4.conf.all.accept_local=1")
+        pod.run("sysctl", "-q", "net.ipv4.fwmark_reflect=1", "net.ipv4.conf.all.accept_local=1", "net.ipv4.conf.all.rp_filter=1")
 
 
 def strip_ports(text):
@@ -214,3 +215,63 @@ def test_row_95_a_call_that_fails_leaves_nothing_half_attached(tmp_path):
 @pytest.mark.slow
 def test_row_95_each_call_that_fails_leaves_nothing_half_attached(tmp_path):
     assert {"bpf", "nft"} <= every_call_fails_once(tmp_path, 1)
+
+
+@pytest.mark.parametrize("bare", ["bpf"], indirect=True)
+def test_a_cgroup_that_disappears_is_told_and_taken_up_again(bare):
+    """With the cgroup above all pods go the programs on it. Whoever makes it anew finds the pods captured again."""
+    mesh, client, server = bare, bare.world.client, bare.world.server
+    start_both(mesh)
+    wait_until_served(mesh)
+    folders = [pod.cgroup.path for pod in (client, mesh.world.denied, server)]
+    for path in [*folders, mesh.pods_cgroup.path]:
+        path.rmdir()
+    status = mesh.one.wait_for_pod(client, "pending", seconds=30)
+    assert str(mesh.pods_cgroup.path) in status["reason"], status
+    for path in [mesh.pods_cgroup.path, *folders]:
+        path.mkdir()
+    for daemon, pod in ((mesh.one, client), (mesh.two, server)):
+        daemon.wait_for_pod(pod, "captured", seconds=30)
+    with Sniffer(mesh.first.netns, client.interface) as wire:
+        assert connect(client, server.ipv4)[0].get("server") == "server"
+        assert {port for _, port in wire.opened_from(client.ips)} <= {15008}, "in the clear"
+    assert mesh.one.stop() == 0 and mesh.two.stop() == 0
+    assert not pins(mesh.bpffs) and not links([client, server], [mesh.pods_cgroup])
+
+
+# Slow enough to be met in the middle: each question to the kernel's routing takes a while longer.
+SLOW = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", "trace=sendto", "-e", "inject=sendto:delay_exit=15000"]
+
+
+@pytest.mark.parametrize("bare", ["bpf", pytest.param("nft", marks=pytest.mark.slow)], indirect=True)
+def test_a_namespace_that_disappears_while_it_is_taken_in_leaves_nothing(bare):
+    mesh = bare
+    start_first(mesh, under=SLOW, ready=False)
+    wait_for(lambda: len(mesh.one.lines("is enrolled")) == 2, "its pods are enrolled", 60)
+    before = (entries(mesh), pins(mesh.bpffs)) if mesh.mode == "bpf" else None
+    late = Pod(mesh.first, "late", 40)
+    met = 0
+    for place, trace in (("ss -Htln", "LISTEN"), ("ip rule", "15008:"), ("ip -6 rule", "15008:"), ("ip -6 rule", "15007:")):
+        late.up()
+        asked = subprocess.Popen(
+            [program("ztun"), "pod", "add", late.enrolment, "--run-dir", mesh.one.run_dir],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(
+            lambda: trace in late.run(*place.split()).stdout or asked.poll() is not None, f"{place} shows {trace}", 30, every=0.001)
+        met += asked.poll() is None
+        late.down()
+        asked.wait(60)
+        mesh.one.ztun("pod", "remove", f"{late.namespace}/{late.name}", check=False)
+        wait_for(lambda: mesh.one.pod_status(late) is None, "the pod is forgotten", 60)
+    assert met, "it was never met in the middle"
+    assert mesh.one.alive()
+    if before:
+        wait_for(lambda: (entries(mesh), pins(mesh.bpffs)) == before, f"maps and pins as before: {before}", 60)
+    # A whole one of the same name is taken in as ever.
+    late.up()
+    # The answer may come later than the command waits for it.
+    mesh.one.ztun("pod", "add", late.enrolment, check=False)
+    mesh.one.wait_for_pod(late, "captured", seconds=60)
+    assert mesh.one.stop(60) == 0
+    late.down()
+    assert not pins(mesh.bpffs)
