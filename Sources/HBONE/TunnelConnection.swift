@@ -353,7 +353,7 @@ package final class TunnelConnection: EventHandler {
         streamCount += 1
     }
 
-    /// Unlinks the stream, tells its sink, and gives up the reference nghttp2 held.
+    /// Unlinks the stream, tells its sink, and gives up the reference the engine held.
     func close(_ stream: TunnelStream, code: UInt32, failure: TunnelFailure?) {
         if let previous = stream.previous { previous.next = stream.next } else { firstStream = stream.next }
         stream.next?.previous = stream.previous

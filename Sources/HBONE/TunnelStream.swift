@@ -2,7 +2,7 @@ package import HTTP2
 
 /// One CONNECT stream of a tunnel connection: joins the connection's HTTP/2 to a ``TunnelSink``.
 ///
-/// nghttp2's pointer to it owns it while the stream is open. Not thread-safe; lives on its connection's worker.
+/// The engine's pointer to it owns it while the stream is open. Not thread-safe; lives on its connection's worker.
 package final class TunnelStream {
     /// The HTTP/2 stream identifier.
     package internal(set) var id: Int32 = 0
