@@ -58,7 +58,7 @@ let package = Package(
         module("StatusModel", ["MeshModel"]),
         module("EventLoop", ["CLinux", "MeshModel", "Telemetry"], hot),
         module("TLS", ["COpenSSL", "MeshModel", "Telemetry"], hot),
-        module("HTTP2", ["CNghttp2", "MeshModel"], hot),
+        module("HTTP2", ["CNghttp2", "MeshModel", "Telemetry"], hot),
         module("HTTP1", ["MeshModel"], hot),
         module("HBONE", ["MeshModel", "Telemetry", "EventLoop", "TLS", "HTTP2"], hot),
         module("Capture", ["CLinux", "CaptureBPF", "MeshModel", "Telemetry", "StatusModel", "EventLoop"]),

@@ -1,5 +1,6 @@
 import EventLoop
 import Glibc
+import TLS
 
 /// `ztun-bench`: operations of the data path and of the control plane, one at a time, in one thread.
 ///
@@ -7,6 +8,7 @@ import Glibc
 ///     ztun-bench count [CASE...]         runs each case for callgrind (Benchmarks/core/gate.py starts it so)
 ///     ztun-bench time [CASE...]          nanoseconds per operation, and exit status 1 where one is over its limit
 ///     ztun-bench load WORKLOADS POLICIES      time and memory of a state file of that size, and of one change in it
+///     ztun-bench tunnels COUNT libssl|own     memory of idle tunnels, both ends
 ///     ztun-bench state WORKLOADS POLICIES CHANGED|none FILE    writes such a file
 @main
 struct BenchProgram {
@@ -21,6 +23,11 @@ struct BenchProgram {
         let numbers = arguments.map { Int($0) }
         if command == "load", numbers.count == 2, let workloads = numbers[0], let policies = numbers[1] {
             return try StateLoad.run(workloads: workloads, policies: policies)
+        }
+        if command == "tunnels", numbers.count == 2, let count = numbers[0], count > 0,
+            let records = TLSRecords(rawValue: Array(arguments)[1])
+        {
+            return try TunnelMemory.run(tunnels: count, records: records)
         }
         if command == "state", numbers.count == 4, let workloads = numbers[0], let policies = numbers[1] {
             return try StateLoad.write(
@@ -39,7 +46,8 @@ struct BenchProgram {
 
     private static func usage(_ problem: String) {
         let text =
-            "ztun-bench: \(problem)\nusage: ztun-bench list | count [CASE...] | time [CASE...] | load WORKLOADS POLICIES\n"
+            "ztun-bench: \(problem)\nusage: ztun-bench list | count [CASE...] | time [CASE...] | load WORKLOADS POLICIES"
+            + " | tunnels COUNT libssl|own\n"
         _ = text.withCString { write(2, $0, strlen($0)) }
         exit(2)
     }

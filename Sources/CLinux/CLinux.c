@@ -246,6 +246,10 @@ long zt_resident_memory(void) {
     if (sscanf(text, "%*s %ld", &pages) != 1) return -EIO;
     return pages * sysconf(_SC_PAGESIZE);
 }
+size_t zt_heap_in_use(void) {
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
 void zt_return_free_memory(void) { malloc_trim(0); }
 void zt_keep_little_free_memory(void) {
     // Left alone, glibc raises both with the largest block ever freed, and every arena keeps up to 64 MiB of free top.

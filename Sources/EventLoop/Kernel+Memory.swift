@@ -7,6 +7,9 @@ extension Kernel {
         return bytes > 0 ? UInt64(bytes) : nil
     }
 
+    /// Bytes that the allocator has given out and not got back; walks its arenas, so not for often.
+    package static func heapInUse() -> Int { Int(zt_heap_in_use()) }
+
     /// Has the allocator keep at most 2 MiB of free memory at the end of each arena, and map blocks of 1 MiB and more for
     /// themselves. Without it one large queue of a slow reader, once freed, lets every worker keep megabytes for good, which
     /// ``returnFreeMemory()`` does not reach. For the start of a program.

@@ -84,11 +84,12 @@ package final class HTTP2Engine {
         let me = Unmanaged.passUnretained(self).toOpaque()
         let callbacks = HTTP2Callbacks.shared.raw
         let option = HTTP2Callbacks.shared.option
+        let memory = SessionMemory.shared.raw
         var made: OpaquePointer?
         let result =
             role == .client
-            ? nghttp2_session_client_new2(&made, callbacks, me, option)
-            : nghttp2_session_server_new2(&made, callbacks, me, option)
+            ? nghttp2_session_client_new3(&made, callbacks, me, option, memory)
+            : nghttp2_session_server_new3(&made, callbacks, me, option, memory)
         precondition(result == 0 && made != nil, "nghttp2 is out of memory")
         sessionStorage = made
         submitPreface()

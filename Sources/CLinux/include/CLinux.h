@@ -90,6 +90,8 @@ int zt_descriptor_limit(void);
 int zt_next_descriptor(int fd);
 // Bytes, or -errno.
 long zt_resident_memory(void);
+// Bytes that malloc has given out in all arenas and not got back.
+size_t zt_heap_in_use(void);
 void zt_return_free_memory(void);
 void zt_keep_little_free_memory(void);
 int zt_block_sigpipe(void);
