@@ -79,6 +79,12 @@ static inline void zt_ctx_set_modes(SSL_CTX *ctx) {
     SSL_CTX_set_num_tickets(ctx, 0);
     SSL_CTX_set_max_early_data(ctx, 0);
 }
+// The chain from the library's roots for a session's certificate, the root left out: borrowed, NULL when there is none.
+static inline STACK_OF(X509) *zt_ssl_build_chain(SSL *ssl) {
+    STACK_OF(X509) *chain = NULL;
+    int flags = SSL_BUILD_CHAIN_FLAG_NO_ROOT | SSL_BUILD_CHAIN_FLAG_IGNORE_ERROR | SSL_BUILD_CHAIN_FLAG_CLEAR_ERROR;
+    return SSL_build_cert_chain(ssl, flags) > 0 && SSL_get0_chain_certs(ssl, &chain) ? chain : NULL;
+}
 static inline int zt_ctx_set_groups(SSL_CTX *ctx, const char *list) { return (int)SSL_CTX_set1_groups_list(ctx, list); }
 static inline int zt_ctx_add_chain(SSL_CTX *ctx, X509 *certificate) { return (int)SSL_CTX_add0_chain_cert(ctx, certificate); }
 
@@ -143,6 +149,7 @@ static inline STACK_OF(X509) *zt_x509s_new(void) { return sk_X509_new_null(); }
 static inline int zt_x509s_push(STACK_OF(X509) *stack, X509 *certificate) { return sk_X509_push(stack, certificate); }
 // Frees the stack only; the certificates stay their owners'.
 static inline void zt_x509s_free(STACK_OF(X509) *stack) { sk_X509_free(stack); }
+static inline void zt_x509s_free_all(STACK_OF(X509) *stack) { sk_X509_pop_free(stack, X509_free); }
 // The text of the first error of this thread's queue, which is then empty.
 static inline void zt_error_text(char *text, size_t capacity) {
     unsigned long code = ERR_get_error();

@@ -1,5 +1,6 @@
 internal import COpenSSL
 internal import MeshModel
+internal import Telemetry
 
 /// What all identities with the same roots have in common: the OpenSSL context with the protocol we speak, for both ends of a
 /// handshake, and the roots.
@@ -17,6 +18,7 @@ final class TLSCommonContext: @unchecked Sendable {
 
     // An SSL_CTX is reference-counted and thread-safe once configured; it is only configured in init.
     let raw: OpaquePointer
+    private let verified = Lock(VerifiedChains())
 
     /// Key exchange groups, best first; a library that lacks the first list gets the second.
     private static let groups = ["X25519MLKEM768:X25519:P-256", "X25519:P-256"]
@@ -71,6 +73,24 @@ final class TLSCommonContext: @unchecked Sendable {
     deinit {
         SSL_CTX_free(raw)
     }
+
+    /// Verifies the chain that a peer of the other role presents, or finds that its leaf was verified before and that
+    /// everything on its way to the root is valid still. Revocation is the caller's to ask, in either case.
+    ///
+    /// What a leaf is good for depends on the roots and the time alone: the same bytes need their signatures checked once.
+    /// That the peer holds the key is proven in each handshake.
+    func verify(_ context: OpaquePointer, role: TLSContext.Role) -> Bool {
+        guard let leaf = X509_STORE_CTX_get0_cert(context), let key = VerifiedChains.Key(leaf, role: role) else {
+            return false
+        }
+        if let chain = verified.withLock({ $0[key] }), chain.isValidNow, chain.adopt(into: context) { return true }
+        guard X509_verify_cert(context) == 1 else { return false }
+        if let chain = VerifiedChains.Chain(context) { verified.withLock { $0.keep(chain, for: key) } }
+        return true
+    }
+
+    /// Peers whose way to a root was checked.
+    var verifiedCount: Int { verified.withLock { $0.count } }
 
     private func loadRoots(_ pem: [UInt8]) throws(TLSFailure) {
         let roots = TLSIdentity.certificates(pem)

@@ -23,7 +23,7 @@ final class TLSIdentity: @unchecked Sendable {
         }
         self.leaf = leaf
         self.key = key
-        chain = try SharedChain.of(rest)
+        let given = try SharedChain.of(rest)
         guard X509_check_private_key(leaf.pointer, key) == 1 else {
             throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("private key of \(identity)"))
         }
@@ -32,8 +32,14 @@ final class TLSIdentity: @unchecked Sendable {
             throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("no TLS session"))
         }
         defer { SSL_free(trial) }
-        guard present(on: trial) else {
+        guard SSL_use_cert_and_key(trial, leaf.pointer, key, given.stack, 1) == 1 else {
             throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("certificate of \(identity)"))
+        }
+        // A leaf alone may have its issuers among the roots.
+        if given.isEmpty, let built = zt_ssl_build_chain(trial), zt_x509s_count(built) > 0 {
+            chain = try SharedChain(copying: built)
+        } else {
+            chain = given
         }
     }
 
@@ -84,6 +90,8 @@ final class SharedChain: @unchecked Sendable {
     private static let shared = WeakCache<[UInt8], SharedChain>()
 
     private let certificates: [X509Reference]
+    /// Whether nothing was given, not even a root.
+    let isEmpty: Bool
     /// OpenSSL's stack of them; it does not own them. Never changed.
     let stack: OpaquePointer
 
@@ -97,7 +105,27 @@ final class SharedChain: @unchecked Sendable {
             throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("certificate chain"))
         }
         self.stack = stack
-        certificates = TLSIdentity.certificates(pem)
+        let all = TLSIdentity.certificates(pem)
+        isEmpty = all.isEmpty
+        // A root is not sent: a peer that does not have it would not trust it (RFC 8446 4.4.2), and everybody would have to
+        // read it in each handshake.
+        certificates = all.filter { X509_get_extension_flags($0.pointer) & UInt32(EXFLAG_SS) == 0 }
+        for certificate in certificates where zt_x509s_push(stack, certificate.pointer) <= 0 {
+            throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("certificate chain"))
+        }
+    }
+
+    /// - Parameter others: the library's stack; its certificates are held, it is not.
+    init(copying others: OpaquePointer) throws(TLSFailure) {
+        guard let stack = zt_x509s_new() else {
+            throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("certificate chain"))
+        }
+        self.stack = stack
+        isEmpty = false
+        certificates = (0..<zt_x509s_count(others)).compactMap { index in
+            guard let certificate = zt_x509s_at(others, index), X509_up_ref(certificate) == 1 else { return nil }
+            return X509Reference(taking: certificate)
+        }
         for certificate in certificates where zt_x509s_push(stack, certificate.pointer) <= 0 {
             throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("certificate chain"))
         }

@@ -21,6 +21,7 @@ package final class TLSSession {
     private let expectation: PeerExpectation
     private let role: TLSContext.Role
     private let revocations: RevocationList?
+    private let common: TLSCommonContext
     /// The verified peer; nil until the handshake is done.
     package private(set) var peer: VerifiedPeer?
     /// Why the session failed; nil while it has not.
@@ -51,6 +52,7 @@ package final class TLSSession {
         self.channel = channel
         role = context.role
         revocations = context.revocations
+        common = context.common
         zt_ssl_set_session(ssl, Unmanaged.passUnretained(self).toOpaque())
     }
 
@@ -164,7 +166,7 @@ package final class TLSSession {
 
     /// Verifies the peer's chain; the library calls it during the handshake and tells the peer what it refuses.
     func verify(_ chain: OpaquePointer) -> Bool {
-        guard X509_verify_cert(chain) == 1 else {
+        guard common.verify(chain, role: role) else {
             failure = .refused(chain)
             return false
         }
