@@ -14,7 +14,7 @@ import TLS
 struct BenchProgram {
     static let entries: [BenchEntry] =
         TunnelCase.entries + TunnelCase.ownEntries + RoutingCase.entries + NetworkPolicyCase.entries
-        + ParserCase.entries + ScaleCase.entries
+        + ParserCase.entries + ScaleCase.entries + ReloadCase.entries
 
     static func main() throws {
         Kernel.ignoreBrokenPipes()
