@@ -4,7 +4,8 @@ package enum Pull {
     case bytes(Int)
     /// Bytes were written, and there are no more now; as after `later`, the owner resumes the stream.
     case last(Int)
-    /// Nothing now; the owner calls ``HTTP2Engine/resume(_:)`` when there is.
+    /// Nothing now; the owner calls ``HTTP2Engine/resume(_:)`` when there is. Every source is asked once by itself, behind
+    /// the stream's HEADERS.
     case later
     /// No more bytes will come: the stream is ended.
     case end

@@ -41,8 +41,8 @@ extension HTTP2Engine {
         case NGHTTP2_HEADERS:
             guard let flow = streams[header.stream_id] else { return }
             flow.pointee.hasSentHeaders = true
-            // A server's source is asked once without being resumed: an answer may have its text at hand.
-            if role == .server || flow.pointee.wantsPull { enqueue(flow) }
+            // Each source is asked once without being resumed: what it says then is what it waits by.
+            enqueue(flow)
         case NGHTTP2_GOAWAY:
             hasSaidGoAway = true
             if frame.pointee.goaway.error_code != ErrorCode.noError { isTerminated = true }
@@ -89,11 +89,9 @@ extension HTTP2Engine {
 
     /// Puts the stream behind those that wait to be asked for bytes; once its HEADERS are out.
     func enqueue(_ flow: StreamTable.Entry) {
-        guard flow.pointee.hasSentHeaders else {
-            flow.pointee.wantsPull = true
+        guard flow.pointee.hasSentHeaders, !flow.pointee.isQueued, !flow.pointee.hasEnded, !flow.pointee.isReset else {
             return
         }
-        guard !flow.pointee.isQueued, !flow.pointee.hasEnded, !flow.pointee.isReset else { return }
         flow.pointee.isQueued = true
         ready.append(flow.pointee.id)
     }

@@ -11,8 +11,6 @@ struct StreamFlow {
     var isTunnel = false
     /// Our HEADERS are written, DATA may follow.
     var hasSentHeaders = false
-    /// The owner has something to say that has not been asked for.
-    var wantsPull = false
     /// It stands in the queue of those to be asked.
     var isQueued = false
     /// It would be asked, had it a window.

@@ -230,6 +230,20 @@ import Testing
         #expect(peer.delegate.events.last == .closed(0))
     }
 
+    /// Stall of a source that waits to be resumed only after it said "later": every source is asked once by itself.
+    @Test func eachSourceIsAskedOnceBehindItsHeaders() throws {
+        let pair = EnginePair()
+        let (source, _) = pair.open()
+        source.bytes = [1, 2]
+        pair.exchange()
+        #expect(pair.serverSide.received == [1, 2])
+        let peer = RawPeer()
+        peer.delegate.respondsAtOnce = true
+        peer.send(Self.greeting + Self.connect(1))
+        try #require(peer.delegate.sources[1]).bytes = [3]
+        #expect(peer.drain().filter { $0.type == Self.data }.map(\.payload) == [[3]])
+    }
+
     @Test func streamsTakeTurnsByFrames() throws {
         let pair = EnginePair()
         var limits: [Int32] = []
