@@ -15,6 +15,12 @@ def pytest_collection_modifyitems(config, items):
         item.add_marker(pytest.mark.skip(reason="needs root: network namespaces"))
 
 
+@pytest.fixture
+def nft(monkeypatch):
+    """For tests that are about rules: what starts after this captures with them."""
+    monkeypatch.setattr("support.capture.mode", "nft")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield

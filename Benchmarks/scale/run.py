@@ -170,8 +170,9 @@ def pods(scratch):
             run("ip", "netns", "add", name)
             run("ip", "-n", name, "link", "set", "lo", "up")
         run_dir = os.path.join(scratch, "pods.run")
-        arguments = ["ip", "netns", "exec", node, f"{BIN}/ztund", "run", "--state", state, "--ca-dir", f"{scratch}/ca",
-                     "--run-dir", run_dir, "--workers", "1", "--log-level", "warn"]
+        # Not `ip netns exec`, which hides the mounts below /sys.
+        arguments = ["nsenter", f"--net=/run/netns/{node}", "--", f"{BIN}/ztund", "run", "--state", state, "--ca-dir", f"{scratch}/ca",
+                     "--run-dir", run_dir, "--bpf-dir", bpf_folder(scratch), "--workers", "1", "--log-level", "warn"]
         idle = resident_without_pods(list(arguments), run_dir, scratch)
         for index, name in enumerate(names):
             arguments += ["--pod", f"app/pod{index}@/run/netns/{name}"]
@@ -192,7 +193,8 @@ def pods(scratch):
                 wait(enrolled, f"{PODS} pods enrolled", 900)
                 seconds = time.time() - start
                 resident = memory(daemon.pid)
-                emit("pods.resident_mib", resident, pods=PODS)
+                modes = sorted({pod["capture"] for pod in status(run_dir)["pods"]})
+                emit("pods.resident_mib", resident, pods=PODS, capture=" ".join(modes))
                 emit("pods.ms_per_pod", seconds / PODS * 1000, pods=PODS, seconds=round(seconds, 1),
                      cpu_s=round(cpu(daemon.pid), 2))
                 emit("pods.kib_per_pod", (resident - idle) * 1024 / PODS, idle_mib=round(idle, 1),
@@ -207,6 +209,14 @@ def pods(scratch):
     finally:
         for name in [node, *names]:
             run("ip", "netns", "del", name, check=False)
+        run("umount", "-l", f"{scratch}/bpffs", check=False)
+
+
+def bpf_folder(scratch):
+    """In a BPF file system of this run's own, where the kernel has one: what is pinned there goes with it."""
+    os.makedirs(f"{scratch}/bpffs")
+    run("mount", "-t", "bpf", "bpf", f"{scratch}/bpffs", check=False)
+    return f"{scratch}/bpffs/ztun"
 
 
 def resident_without_pods(arguments, run_dir, scratch):

@@ -444,13 +444,13 @@ int zt_tcp_connections(struct zt_tcp_connection *connections, int capacity) {
     return found.count;
 }
 
-struct marked_listener {
+struct marked_listeners {
     uint32_t mark;
-    int found;
+    int count;
 };
 
 static int look_at_listener(const struct nlmsghdr *h, void *context) {
-    struct marked_listener *l = context;
+    struct marked_listeners *l = context;
     const struct inet_diag_msg *m = NLMSG_DATA(h);
     if (h->nlmsg_type != SOCK_DIAG_BY_FAMILY || h->nlmsg_len < NLMSG_LENGTH(sizeof *m)) return 0;
     const struct rtattr *a = (const void *)(m + 1);
@@ -459,14 +459,14 @@ static int look_at_listener(const struct nlmsghdr *h, void *context) {
         uint32_t mark;
         if (a->rta_type != INET_DIAG_MARK || RTA_PAYLOAD(a) < sizeof mark) continue;
         memcpy(&mark, RTA_DATA(a), sizeof mark);
-        if (mark == l->mark) l->found = 1;
+        if (mark == l->mark) l->count++;
     }
     return 0;
 }
 
-int zt_has_marked_listener(uint32_t mark) {
-    struct marked_listener wanted = {.mark = mark};
-    for (int ipv6 = 0; ipv6 < 2 && !wanted.found; ipv6++) {
+int zt_marked_listeners(uint32_t mark) {
+    struct marked_listeners wanted = {.mark = mark};
+    for (int ipv6 = 0; ipv6 < 2; ipv6++) {
         // LISTEN, as above.
         struct inet_diag_req_v2 all = {
             .sdiag_family = ipv6 ? AF_INET6 : AF_INET, .sdiag_protocol = IPPROTO_TCP, .idiag_states = 1u << 10};
@@ -475,7 +475,7 @@ int zt_has_marked_listener(uint32_t mark) {
         int result = list_of(NETLINK_SOCK_DIAG, &r, look_at_listener, &wanted);
         if (result < 0 && !(ipv6 && result == -ENOENT)) return result;
     }
-    return wanted.found;
+    return wanted.count;
 }
 
 int zt_nft_has_table(const char *name) {

@@ -266,6 +266,9 @@ final class BPFPrograms {
         addressesByPod = nil
     }
 
+    /// Another ztund has taken a pod over: it stays enrolled when this process ends.
+    func disown(_ pod: UInt64) { own.remove(pod) }
+
     func isEnrolled(_ pod: UInt64) -> Bool { zt_capture_has_pod(handle, pod) == 1 }
 
     /// Lets the pod go: connects first, then what reaches it.

@@ -44,6 +44,12 @@ final class BPFRedirection: Redirection {
     }
 
     func prepare() throws(CaptureFailure) {
+        // With maps of its own each would take away the other's routes, and neither would know who serves.
+        if !programs.isEnrolled(pod), PodSockets.markedListeners(in: namespace) > 1 {
+            throw CaptureFailure(
+                "another ztund serves the pod and has its programs elsewhere: end that one first, or take over from it (--replace, "
+                    + "in its run directory), or give both one --bpf-dir")
+        }
         do throws(CaptureFailure) {
             let addresses = try addresses()
             _ = try replies.install()
@@ -167,6 +173,8 @@ final class BPFRedirection: Redirection {
         var own: UInt64 = 0
         return zt_socket_cookie(sockets.outbound.number, &own) == 0 && own != serving
     }
+
+    func leave() { programs.disown(pod) }
 
     /// The mark that the connect program gives: ztund's own cgroup is not the pod's, so that program is looked at by itself.
     var canaryMark: CanaryMark? { CanaryMark(outbound: selection == nil ? CaptureMark.captured : 0) }

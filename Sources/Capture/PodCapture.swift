@@ -120,6 +120,7 @@ package final class PodCapture {
         notices = nil
         handsOver = true
         hasYielded = true
+        redirection?.leave()
         redirection = nil
         forwarding = nil
     }
@@ -297,7 +298,9 @@ package final class PodCapture {
             redirection = nil
         case .installRedirection:
             handsOver = handsOver || (redirection?.isTakenOver ?? false)
-            if !handsOver {
+            if handsOver {
+                redirection?.leave()
+            } else {
                 try forwarding?.rules.uninstall()
                 try redirection?.uninstall()
                 leaveGate(isGone: false)

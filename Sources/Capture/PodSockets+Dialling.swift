@@ -10,15 +10,20 @@ extension PodSockets {
 
     /// An unconnected, non-blocking socket in the pod's namespace, marked so that capture leaves it alone.
     ///
-    /// - Parameter mark: ``CaptureMark/peer`` or ``CaptureMark/application``.
-    package func openDial(ipv6: Bool, mark: UInt32 = CaptureMark.peer) throws(SystemError) -> Descriptor {
+    /// - Parameters:
+    ///   - mark: ``CaptureMark/peer`` or ``CaptureMark/application``.
+    ///   - borrows: whether it is to have another pod's address.
+    package func openDial(ipv6: Bool, mark: UInt32 = CaptureMark.peer, borrows: Bool = false) throws(SystemError)
+        -> Descriptor
+    {
         let socket = try namespace.run { () throws(SystemError) in
             Descriptor(owning: try SystemError.check("socket", zt_socket_tcp(ipv6 ? 1 : 0)))
         }
         try check("setsockopt SO_MARK", zt_set_mark(socket.number, mark))
-        if binding == .anyPort, mark == CaptureMark.application {
+        if binding == .anyPort, borrows {
             // The lookup program lets pass what comes by lo, and the address alone would not go there: the kernel takes a
-            // connection to the pod's own address for one of the interface that has it.
+            // connection to the pod's own address for one of the interface that has it. From the pod's own address it passes
+            // anyway, and the answer to that comes by the interface, where a socket bound to lo would not hear it.
             try check("setsockopt SO_BINDTODEVICE", zt_set_device(socket.number, "lo"))
         }
         _ = zt_set_nodelay(socket.number)
@@ -62,7 +67,7 @@ extension PodSockets {
             var port = ports.take()
             if port == avoiding { port = ports.take() }
             // A socket that is bound cannot be bound again, so each attempt has its own.
-            let socket = try openDial(ipv6: ipv6, mark: applicationMark)
+            let socket = try openDial(ipv6: ipv6, mark: applicationMark, borrows: true)
             try check("setsockopt IP_TRANSPARENT", zt_set_transparent(socket.number, ipv6 ? 1 : 0))
             try check("setsockopt SO_REUSEADDR", zt_set_reuseaddr(socket.number))
             var address = zt_address(high: source.high, low: source.low, port: port)
@@ -76,7 +81,7 @@ extension PodSockets {
         }
         // All of them are taken between these two addresses. The kernel's own range is the last resort: there a port may
         // meet one that the client itself uses towards the same port of the pod, which only plaintext clients do.
-        let socket = try openDial(ipv6: ipv6, mark: applicationMark)
+        let socket = try openDial(ipv6: ipv6, mark: applicationMark, borrows: true)
         try check("setsockopt IP_TRANSPARENT", zt_set_transparent(socket.number, ipv6 ? 1 : 0))
         var address = zt_address(high: source.high, low: source.low, port: 0)
         try check("bind", zt_bind(socket.number, &address, ipv6 ? 1 : 0))

@@ -67,6 +67,9 @@ extension PodSockets {
         let ip = ipv6 ? IPAddress.anyV6 : IPAddress.anyV4
         var address = zt_address(high: ip.high, low: ip.low, port: binding == .anyPort ? 0 : port)
         try check("bind", zt_bind(number, &address, ipv6 ? 1 : 0))
+        // What is accepted has the port that was asked for, an application's: it must not keep one from listening there that
+        // allows it, as after its restart. Only now, so that our own port is nobody else's.
+        if binding == .anyPort { try check("setsockopt SO_REUSEADDR", zt_set_reuseaddr(number)) }
         try check("listen", zt_listen(number, backlog))
         return socket
     }

@@ -27,11 +27,15 @@ extension PodSockets {
     /// Whether a ztund listens in a namespace: on our outbound port, or, in BPF modes, on any port with the mark that only a
     /// ztund's outbound listener has.
     static func isServed(_ namespace: NetworkNamespace) -> Bool {
-        if !outboundListeners(in: namespace).isEmpty { return true }
-        let marked = try? namespace.run { () throws(SystemError) in
-            try SystemError.check("sock_diag", zt_has_marked_listener(CaptureMark.captured))
+        !outboundListeners(in: namespace).isEmpty || markedListeners(in: namespace) > 0
+    }
+
+    /// How many sockets listen in a namespace with the mark of a BPF mode's outbound listener, this process's own among them.
+    static func markedListeners(in namespace: NetworkNamespace) -> Int32 {
+        let found = try? namespace.run { () throws(SystemError) in
+            try SystemError.check("sock_diag", zt_marked_listeners(CaptureMark.captured))
         }
-        return marked == 1
+        return found ?? 0
     }
 
     private static func outboundListeners(in namespace: NetworkNamespace) -> [UInt64] {

@@ -16,6 +16,8 @@ protocol Redirection: AnyObject {
     func repair() throws(CaptureFailure) -> [String]
     /// Whether another ztund serves the pod too: the one that takes over from us.
     var isTakenOver: Bool { get }
+    /// Another ztund has taken over: what is installed is its, also when this process ends.
+    func leave()
     /// Goes on in a kindred mode, without a moment in which connections are not captured.
     func change(to mode: CaptureMode) throws(CaptureFailure)
     /// Writes down what the next ztund's object for this pod must know.
@@ -33,6 +35,7 @@ protocol Redirection: AnyObject {
 extension Redirection {
     func hand(to pod: inout PodInheritance) {}
     func adopt(_ pod: PodInheritance) {}
+    func leave() {}
     var canaryMark: CanaryMark? { nil }
     func setFailOpen(_ isOpen: Bool) throws(CaptureFailure) -> String? {
         isOpen ? "this pod's way of capture is closed without ztund; failing open takes bpf" : nil

@@ -57,7 +57,7 @@ package struct NodeConfiguration: Hashable, Sendable {
             }
         }
         pods = options.pods
-        capture = options.capture ?? .nft
+        capture = options.capture ?? .auto
         canary = options.canary ?? true
         podCgroup = options.podCgroup
         probeCgroup = options.probeCgroup

@@ -26,7 +26,7 @@ package enum SettingsHandbook {
             "workers", "--workers", "ZTUNNEL_WORKER_THREADS", "one per CPU",
             "data threads: a number; as a variable also 0 (all CPUs) or a share, 50%"
         ),
-        ("capture", "--capture", "", "nft", "`auto`, `bpf`, `bpf-rewrite`, `bpf-route`, `nft` or `external`"),
+        ("capture", "--capture", "", "auto", "`auto`, `bpf`, `bpf-rewrite`, `bpf-route`, `nft` or `external`"),
         ("onExit", "--on-exit", "", "remove", "`remove` or `keep` the pods' rules"),
         ("canary", "--no-canary", "", "true", "test each pod's capture after enrolment and after repairs"),
         (

@@ -45,7 +45,8 @@ struct RunCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "nft (default), bpf, bpf-rewrite, bpf-route, auto or external (somebody else's rules).", valueName: "mode"))
+            "auto (default: what the node and the pod have room for, bpf first), bpf, bpf-rewrite, bpf-route, nft or external "
+                + "(somebody else's rules).", valueName: "mode"))
     var capture: String?
 
     @Option(

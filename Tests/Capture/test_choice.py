@@ -54,7 +54,7 @@ def test_nft_without_a_bpf_file_system(bare, tmp_path):
 def test_nft_where_the_usual_place_is_no_bpf_file_system(bare):
     """Class: "load the BPF programs: EPERM" where nothing is mounted at /sys/fs/bpf, and sysfs takes no folders."""
     nothing = ["unshare", "--mount", "sh", "-c", 'umount -l /sys/fs/bpf 2>/dev/null; exec "$@"', "sh"]
-    bare.one = bare.start_ztund(bare.first, [bare.world.client], "--capture", "auto", under=nothing)
+    bare.one = bare.start_ztund(bare.first, [bare.world.client], "--capture", "auto", under=nothing, own_place=False)
     status = bare.one.pod_status(bare.world.client)
     assert (status["state"], status["capture"]) == ("captured", "nft")
     assert '"/sys/fs/bpf/ztun/run-n1-' in status["captureReason"], status
@@ -68,7 +68,7 @@ def test_the_cgroup_tree_of_a_container_is_not_the_nodes(bare):
         'mount -t tmpfs none /sys/fs/cgroup; mkdir /sys/fs/cgroup/x; mount -t cgroup2 none /sys/fs/cgroup/x; '
         'mount --move /sys/fs/cgroup/x /sys/fs/cgroup; exec "$@"', "sh"]
     bare.one = bare.start_ztund(
-        bare.first, [bare.world.client], "--capture", "auto", "--bpf-dir", bare.bpffs / "n1", under=container)
+        bare.first, [bare.world.client], "--capture", "auto", "--bpf-dir", bare.bpffs / "n1", under=container, own_place=False)
     status = bare.one.pod_status(bare.world.client)
     assert (status["state"], status["capture"]) == ("captured", "bpf-route")
     assert "is a container's own; mount the host's there" in status["captureReason"]

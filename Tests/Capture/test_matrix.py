@@ -1,14 +1,15 @@
 """Every way in which a pod's program may open a connection, and every way in which one may reach the pod, in every mode."""
 import json
 import pathlib
+import socket
 import sys
 
 import pytest
 
 import support.connector
 from support.capture import Cgroup
-from support.netns import run
-from support.servers import HTTPServer
+from support.netns import inside, receive, run
+from support.servers import EchoServer, HTTPServer
 from support.sniffer import Sniffer
 from support.waiting import wait_for
 from support.world import VIP, VIP6
@@ -304,3 +305,31 @@ def lasting(pod, ports):
     """Sockets towards programs on these ports in states that end only with an answer."""
     lines = pod.run("ss", "-Htan").stdout.splitlines()
     return [line for line in lines if not line.startswith(("TIME-WAIT", "LISTEN")) and int(line.split()[4].rsplit(":", 1)[1]) in ports]
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_an_application_may_listen_on_a_port_that_is_in_use_through_ztund(mesh, family):
+    """Class: what ztund accepted for a port (another pod's, or the application's own) keeps an application from listening there.
+
+    As an application does that is started again while its callers are still connected.
+    """
+    client, server, outsider = mesh.world.client, mesh.world.server, mesh.world.outsider
+
+    def listen(pod, port):
+        with inside(pod.netns):
+            return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+
+    # Another pod's port that this one's program is connected to.
+    with EchoServer(mesh.world.plain, 7100), client.connect(getattr(mesh.world.plain, family), 7100) as connection:
+        connection.settimeout(10)
+        with listen(client, 7100):
+            connection.sendall(b"x")
+            assert receive(connection, 1) == b"x"
+    # The application's own, with its caller still connected.
+    with listen(server, 7101) as first, outsider.connect(getattr(server, family), 7101) as caller:
+        first.settimeout(10)
+        with first.accept()[0] as accepted:
+            first.close()
+            with listen(server, 7101):
+                caller.sendall(b"x")
+                assert receive(accepted, 1) == b"x"

@@ -28,7 +28,7 @@ def bare(tmp_path):
 
 def start(mesh, node, pods, *more):
     return mesh.start_ztund(
-        node, pods, "--pod-cgroup", mesh.pods_cgroup.path, *more, under=at_the_usual_place(mesh.bpffs))
+        node, pods, "--pod-cgroup", mesh.pods_cgroup.path, *more, under=at_the_usual_place(mesh.bpffs), own_place=False)
 
 
 def start_first(mesh, *more):
@@ -90,7 +90,7 @@ def test_the_usual_run_directory_has_the_usual_folder(bare, tmp_path):
     for path in ("/run/ztun", "/var/run/../run/ztun/"):
         daemon = bare.start_ztund(
             bare.first, [bare.world.client], "--capture", "auto", "--pod-cgroup", bare.pods_cgroup.path, "--run-dir", path,
-            under=under)
+            under=under, own_place=False)
         assert [str(path) for path in folders(bare)] == ["ztun"]
         assert daemon.stop() == 0 and not pins(bare.bpffs)
 
@@ -166,3 +166,19 @@ def test_cleanup_takes_what_no_live_one_holds(bare):
     assert connect(client, mesh.world.plain.ipv4)[0].get("server") == "plain"
     again = cleanup()
     assert (again.returncode, again.stdout) == (0, "nothing of ztund's was found\n")
+
+
+def test_a_pod_that_another_one_serves_is_left_to_it(bare):
+    """Class: two with maps of their own in one pod, each taking away the other's routes."""
+    mesh, client, server = bare, bare.world.client, bare.world.server
+    start_first(mesh)
+    start_second(mesh)
+    wait_until_served(mesh)
+    late = mesh.first.pod("late", 40)
+    mesh.two.ztun("pod", "add", late.enrolment)
+    asked = mesh.two.ztun("pod", "add", client.enrolment, check=False)
+    assert asked.returncode != 0 and "another ztund serves the pod and has its programs elsewhere" in asked.stdout + asked.stderr
+    assert [answer.get("server") for answer in connect(client, *server.ips)] == ["server", "server"]
+    mesh.two.ztun("pod", "remove", "default/client")
+    assert [answer.get("server") for answer in connect(client, *server.ips)] == ["server", "server"]
+    assert mesh.one.pod_status(client)["repairs"] == 0, "nothing of it was touched"

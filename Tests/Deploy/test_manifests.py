@@ -81,9 +81,23 @@ def test_ztund_has_the_three_capabilities_and_no_more():
     assert "hostNetwork" not in daemon["spec"]["template"]["spec"]
 
 
+def test_capture_by_bpf_finds_what_is_the_hosts():
+    """Pins that outlive the pod, and the cgroups of all pods: a container sees others of its own (docs/capture.md)."""
+    (daemon,) = [document for document in documents("DaemonSet") if document["metadata"]["name"] == "ztund"]
+    spec = daemon["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    for path, is_read_only in (("/sys/fs/bpf", False), ("/sys/fs/cgroup", True)):
+        assert volumes[mounts[path]["name"]]["hostPath"] == {"path": path, "type": "Directory"}
+        assert mounts[path].get("readOnly", False) == is_read_only and mounts[path]["mountPropagation"] == "HostToContainer"
+    (config,) = [document for document in documents("ConfigMap") if document["metadata"]["name"] == "ztund"]
+    assert yaml.safe_load(config["data"]["config.yaml"])["capture"] == "auto"
+
+
 def test_the_image_has_what_the_programs_need():
     text = (ROOT / "deploy/Dockerfile").read_text()
-    for package in ("libssl3t64", "libnghttp2-14", "libyaml-0-2", "nftables"):
+    for package in ("libssl3t64", "libnghttp2-14", "libyaml-0-2", "libbpf1", "nftables"):
         assert package in text
     assert pathlib.Path(ROOT / "deploy/Dockerfile").read_text().count("trixie") == 2
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from support.capture import capture_of
 from support.netns import receive
 from support.standing import Standing
 from support.waiting import wait_for
@@ -27,7 +28,7 @@ def test_row_87_killed_and_started_again(own_mesh, which):
     mesh, world = own_mesh, own_mesh.world
     assert serves(mesh)
     daemon, pods = (mesh.one, mesh.first_pods) if which == "first" else (mesh.two, mesh.second_pods)
-    before = {pod.name: len(pod.rules().splitlines()) for pod in pods}
+    before = {pod.name: Standing.rules_of(pod) for pod in pods}
     with world.client.connect(world.server.ipv4, 7000) as connection:
         connection.settimeout(10)
         connection.sendall(b"x")
@@ -49,7 +50,7 @@ def test_row_87_killed_and_started_again(own_mesh, which):
     assert not serves(mesh)
     (mesh.start_first if which == "first" else mesh.start_second)()
     wait_for(lambda: serves(mesh), "the next one serves", 30, 0.2)
-    assert {pod.name: len(pod.rules().splitlines()) for pod in pods} == before, "no rule is there twice"
+    assert {pod.name: Standing.rules_of(pod) for pod in pods} == before, "no rule is there twice"
     other = mesh.two if which == "first" else mesh.one
     assert other.alive()
     wait_for(lambda: not [note for note in other.status()["pods"] if note["state"] != "captured"], "all is captured")
@@ -58,7 +59,7 @@ def test_row_87_killed_and_started_again(own_mesh, which):
 def test_row_87_killed_again_and_again(own_mesh):
     """Ten times in the middle of connections: never stuck, never more rules, and never in the clear."""
     mesh = own_mesh
-    rules = {pod.name: len(pod.rules().splitlines()) for pod in mesh.first_pods}
+    rules = {pod.name: Standing.rules_of(pod) for pod in mesh.first_pods}
     for _ in range(10):
         subprocesses = [mesh.world.client.connect(mesh.world.server.ipv4, 7000) for _ in range(5)]
         os.kill(mesh.one.pid, signal.SIGKILL)
@@ -67,7 +68,7 @@ def test_row_87_killed_again_and_again(own_mesh):
         wait_for(lambda: serves(mesh), "the next one serves", 30, 0.1)
         for connection in subprocesses:
             connection.close()
-    assert {pod.name: len(pod.rules().splitlines()) for pod in mesh.first_pods} == rules
+    assert {pod.name: Standing.rules_of(pod) for pod in mesh.first_pods} == rules
     assert {connection["peer"] for connection in [json.loads(
         mesh.world.client.curl(f"http://{mesh.world.server.ipv4}:8080/").stdout)]} == {mesh.world.client.ipv4}
 
@@ -92,7 +93,7 @@ def come_and_go(mesh, count):
                         mesh.one.ztun("pod", "remove", "default/guest", check=False)
                     else:
                         mesh.one.ztun("pod", "remove", "default/guest")
-                        assert "zt" not in pod.rules()
+                        assert not capture_of(pod)
                 finally:
                     pod.down()
                 wait_for(lambda: mesh.one.pod_status(pod) is None, "it is forgotten", 20)

@@ -154,9 +154,10 @@ def test_a_state_file_that_cannot_be_read(harmless):
 
 
 def test_no_process_can_be_started_for_nft(harmless):
-    """A pod is not enrolled by halves: it waits until its rules can be written."""
+    """A pod is not enrolled by halves: it waits until its rules can be written. It forwards for others, which takes rules."""
     mesh = harmless
     pod = mesh.first.pod("late", 77, account="client")
+    pod.run("ip", "link", "add", "br0", "type", "bridge")
     try:
         mesh.state.workload("late", pod.ips, "n1", account="client")
         mesh.state.write(mesh.state_path)

@@ -4,6 +4,7 @@ import struct
 
 import pytest
 
+from support.capture import node_flags
 from support.netns import receive
 from support.servers import Server
 from support.waiting import wait_for
@@ -115,7 +116,7 @@ def test_our_goaway_in_mid_life(mesh, envoy_to_ours, monkeypatch):
             mesh.second, successor_dir,
             ["--state", mesh.state_path, *mesh.identity_arguments([mesh.world.server]), "--pod",
              mesh.world.server.enrolment, "--admin-address", "127.0.0.1:25000", "--metrics-address", "127.0.0.1:25020",
-             "--readiness-address", "127.0.0.1:25021"], ready=False)
+             "--readiness-address", "127.0.0.1:25021", *node_flags(mesh.folder, mesh.second.name)], ready=False)
         try:
             successor.wait_for_line("is enrolled")
             two.process.terminate()

@@ -11,6 +11,7 @@ import h2.events
 import pytest
 
 from Netns.conftest import stage
+from support.capture import node_flags
 from support.filemesh import FileMesh
 from support.hbone import Client, client_context
 from support.mesh import NodeDaemon, Program
@@ -31,7 +32,9 @@ class Successor(NodeDaemon):
             "--metrics-address", "[::]:25020", "--readiness-address", "[::]:25021"]
         for pod in pods:
             arguments += ["--pod", pod.enrolment]
-        Program.__init__(self, f"{label} ztund on {node.name}", node.netns, mesh.folder, f"{node.name}-{label}", "ztund", *arguments)
+        Program.__init__(
+            self, f"{label} ztund on {node.name}", node.netns, mesh.folder, f"{node.name}-{label}", "ztund",
+            *node_flags(mesh.folder, node.name), *arguments)
         mesh.daemons[self.name] = self
         mesh.stack.callback(self.stop)
 

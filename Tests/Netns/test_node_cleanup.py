@@ -7,7 +7,8 @@ import pytest
 from support.programs import program
 from support.waiting import wait_for
 
-pytestmark = pytest.mark.root
+# About rules; of BPF capture: Tests/Capture/test_cleanup.py and test_two_nodes.py.
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nft")]
 
 SETTINGS = {
     "/proc/sys/net/ipv4/tcp_migrate_req": "0", "/proc/sys/net/ipv4/tcp_fwmark_accept": "0",

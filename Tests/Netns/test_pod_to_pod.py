@@ -11,7 +11,19 @@ from support.servers import Server, blocks, digest_of
 from support.waiting import wait_for
 from support.world import PLAIN_VIP, VIP, VIP6
 
+from .conftest import stage, start_both
+
 pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module", params=["default", "nft"])
+def mesh(request, tmp_path_factory):
+    """The core of it all, in the mode that is chosen by itself and with rules. (All modes: Tests/Capture/test_matrix.py.)"""
+    with pytest.MonkeyPatch.context() as patch, stage(tmp_path_factory.mktemp("mesh")) as mesh:
+        if request.param == "nft":
+            patch.setattr("support.capture.mode", "nft")
+        start_both(mesh)
+        yield mesh
 
 
 def fetch(pod, url, *arguments):

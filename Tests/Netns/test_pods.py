@@ -7,11 +7,22 @@ import subprocess
 import pytest
 
 from support import netns
+from support.capture import capture_of, pod_traces
 from support.netns import Pod
 from support.servers import HTTPServer
 from support.waiting import wait_for
 
 pytestmark = pytest.mark.root
+
+
+@pytest.fixture(autouse=True, params=["default", "nft"])
+def capture(request, monkeypatch):
+    """All of this in the mode that is chosen by itself, and with rules."""
+    if request.param == "nft":
+        monkeypatch.setattr("support.capture.mode", "nft")
+
+
+only_nft = pytest.mark.parametrize("capture", ["nft"], indirect=True)
 
 
 def reaches(mesh, source, target, port=8080):
@@ -24,15 +35,17 @@ def test_pod_added_and_removed_at_run_time(own_mesh):
     late = mesh.first.pod("late", 30)
     mesh.state.workload("late", late.ips, "n1")
     mesh.state.write(mesh.state_path)
+    before = pod_traces(late)
     mesh.one.ztun("pod", "add", late.enrolment)
     mesh.one.wait_for_pod(late, "captured")
+    assert capture_of(late)
     tunnels = mesh.wire[15008]
     wait_for(lambda: reaches(mesh, late, mesh.world.server), "late reaches the server")
     assert mesh.wire[15008] > tunnels
 
     mesh.one.ztun("pod", "remove", f"{late.namespace}/{late.name}")
     wait_for(lambda: mesh.one.pod_status(late) is None, "late is gone from status")
-    assert "15001" not in late.rules(), "capture rules are still there"
+    assert pod_traces(late) == before, "something of capture is still there"
     plain = mesh.wire[8080]
     assert reaches(mesh, late, mesh.world.server)
     assert mesh.wire[8080] == plain + 1, "after removal the traffic is plain"
@@ -63,6 +76,7 @@ def test_missing_namespace_is_pending_and_retried(bare):
     assert reaches(mesh, ghost, mesh.world.server)
 
 
+@only_nft
 def test_taken_port_is_reported_and_retried(bare):
     """An application holds 15008: the pod is not half enrolled, and is taken in once the port is free."""
     mesh = bare
@@ -80,7 +94,9 @@ def test_taken_port_is_reported_and_retried(bare):
     assert reaches(mesh, mesh.world.client, mesh.world.server)
 
 
+@only_nft
 def test_damaged_rules_are_repaired(own_mesh):
+    """(Of the other modes: Tests/Capture/test_repairs.py.)"""
     mesh = own_mesh
     mesh.world.client.run("nft", "flush", "ruleset")
     wait_for(lambda: "15001" in mesh.world.client.rules(), "the rules are back", 30)
@@ -94,7 +110,7 @@ def test_foreign_rules_are_left_alone(own_mesh):
     mesh = own_mesh
     mesh.world.client.run("nft", "add", "table", "inet", "of_the_user")
     mesh.one.ztun("pod", "remove", "default/client")
-    wait_for(lambda: "15001" not in mesh.world.client.rules(), "our rules are gone")
+    wait_for(lambda: not capture_of(mesh.world.client), "what was ours is gone")
     assert "of_the_user" in mesh.world.client.rules()
 
 
@@ -104,9 +120,9 @@ def test_sigterm_leaves_nothing_behind(own_mesh):
     run_dir = mesh.one.run_dir
     assert mesh.one.stop() == 0, mesh.one.text()[-2000:]
     for pod in mesh.world.first_pods:
-        assert pod.rules().strip() == "", "nft rules are left"
+        assert not capture_of(pod) and pod.rules().strip() == "", "capture is left"
         listeners = pod.run("ss", "-ltnH").stdout
-        assert not any(f":{port} " in listeners for port in (15001, 15006, 15008)), listeners
+        assert not listeners.strip() or all(":8080 " in line for line in listeners.splitlines()), listeners
         for family in ("-4", "-6"):
             policies = pod.run("ip", family, "rule").stdout
             assert "fwmark" not in policies, policies

@@ -135,6 +135,8 @@ def test_row_55_too_much_is_refused_as_a_whole(mesh):
     """Above the announced size of a header list, the request ends; the tunnel's neighbours do not."""
     with dial(mesh, "client", mesh.world.outsider) as client:
         _, kept, _ = client.connect(f"{mesh.world.server.ipv4}:8080")
+        client.send(kept, HELLO)
+        assert client.receive(kept, len(TWICE)) == TWICE
         before = len(mesh.application.peers)
         status, _, answer = client.connect(
             f"{mesh.world.server.ipv4}:8080", *[(f"x-{i}", "y" * 1000) for i in range(40)])

@@ -1,6 +1,7 @@
 """make demo does what it says, and leaves nothing behind however it ends."""
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -16,7 +17,9 @@ DEMO = ROOT / "scripts/demo.sh"
 
 
 def leftovers():
-    return [path.name for path in pathlib.Path("/run/netns").glob("zt-demo-*")]
+    """Namespaces, and mounted BPF file systems of the demo."""
+    mounts = [line.split()[1] for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+    return [path.name for path in pathlib.Path("/run/netns").glob("zt-demo-*")] + [path for path in mounts if "/ztun-demo." in path]
 
 
 def test_demo_tells_the_whole_story():
@@ -37,6 +40,8 @@ def test_demo_tells_the_whole_story():
         "refused at the destination node by demo/no-intruders: policy_denied",
     ):
         assert text in result.stdout, f"{text!r} is missing in:\n{result.stdout}"
+    # The mode, and why it is not the best one where it is not.
+    assert re.search(r"demo/client +captured +\S+ +bpf ", result.stdout) or "since BPF is not possible" in result.stdout, result.stdout
     assert leftovers() == []
 
 

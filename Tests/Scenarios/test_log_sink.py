@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from support import netns
+from support.capture import node_flags
 from support.mesh import Mesh
 from support.programs import program
 from support.servers import EchoServer
@@ -36,7 +37,7 @@ def ztund_on_a_pipe(mesh, run_dir):
     end, other = os.pipe()
     command = netns.enter(
         mesh.first.netns, program("ztund"), "run", "--state", mesh.state_path, "--ca-dir", mesh.ca_dir,
-        "--run-dir", run_dir, "--pod", mesh.world.client.enrolment)
+        "--run-dir", run_dir, "--pod", mesh.world.client.enrolment, *node_flags(mesh.folder, mesh.first.name))
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=other, stderr=other, env={**os.environ, "SWIFT_BACKTRACE": "enable=no"})
     os.close(other)

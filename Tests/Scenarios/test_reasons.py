@@ -139,7 +139,7 @@ OUTBOUND = {
     "service_port_unknown": lambda m: call(m.world.client, VIP, 81),
     "waypoint_unknown": lambda m: call(m.world.client, LOST_VIP, 80),
     "gateway_unknown": lambda m: call(m.world.client, FAR_VIP, 80),
-    "recursive_call": lambda m: call(m.world.client, m.world.client.ipv4, 15001),
+    "recursive_call": lambda m: call(m.world.client, m.world.server.ipv4, 15001),
     "workload_unknown": lambda m: call(m.ghost, m.world.server.ipv4),
     "certificate_unavailable": lambda m: call(m.bare, m.world.server.ipv4),
     "identity_mismatch": lambda m: call(m.world.client, m.leaves.ipv4),

@@ -17,7 +17,11 @@ def bpf_file_system():
     """A folder that is a BPF file system of its own: whatever is pinned there goes with it, also when the test fails."""
     _unmount_leftovers()
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"zt-bpf-{os.getpid()}-"))
-    subprocess.run(["mount", "-t", "bpf", "bpf", folder], check=True)
+    try:
+        subprocess.run(["mount", "-t", "bpf", "bpf", folder], check=True)
+    except subprocess.CalledProcessError:
+        folder.rmdir()
+        raise
     try:
         yield folder
     finally:
@@ -34,6 +38,39 @@ def _unmount_leftovers():
             subprocess.run(["umount", "-l", path])
             with contextlib.suppress(OSError):
                 os.rmdir(path)
+
+
+_places = {}
+# The mode that ztunds get which are told none; None for their own default.
+mode = os.environ.get("ZTUN_CAPTURE")
+
+
+def node_flags(folder, node, given=()):
+    """What keeps a ztund of a mesh to itself: a BPF file system of the mesh's in place of the machine's, a folder there by node.
+
+    `folder` is the mesh's; with `leave_place` everything goes. A kernel that has no BPF file system gets a folder without one.
+    """
+    flags = ["--capture", mode] if mode and "--capture" not in given else []
+    if "--bpf-dir" not in given:
+        if folder not in _places:
+            stack = contextlib.ExitStack()
+            try:
+                _places[folder] = stack.enter_context(bpf_file_system()), stack
+            except subprocess.CalledProcessError:
+                _places[folder] = folder / "no-bpffs", stack
+        flags += ["--bpf-dir", _places[folder][0] / node]
+    if "--pod-cgroup" not in given:
+        # In a container the root of the tree that is seen is not the node's, but all tests are below it.
+        with contextlib.suppress(AssertionError):
+            if cgroup_root().stat().st_ino != 1:
+                flags += ["--pod-cgroup", cgroup_root()]
+    return flags
+
+
+def leave_place(folder):
+    """Takes away what the ztunds of a mesh pinned, however they ended."""
+    for place in [place for place in _places if place == folder or folder in place.parents]:
+        _places.pop(place)[1].close()
 
 
 def cgroup_root():
@@ -99,6 +136,13 @@ def links(pods=(), cgroups=()):
 def pins(folder):
     """What is pinned in a BPF file system, below the folders that the kernel itself makes there."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix != ".debug")
+
+
+def capture_of(pod):
+    """What captures a pod, by what is to be seen in it: "nft", "bpf" (any of its kinds) or None."""
+    if "ztun_capture" in pod.rules():
+        return "nft"
+    return "bpf" if "fwmark 0x53b" in pod.run("ip", "rule").stdout else None
 
 
 def pod_traces(pod):

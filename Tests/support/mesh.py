@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 
 from . import netns
+from .capture import leave_place, node_flags
 from .process import Daemon
 from .programs import program
 from .waiting import wait_for
@@ -68,8 +69,10 @@ class Program(Daemon):
 class NodeDaemon(Program):
     """`ztund run` in a node's namespace."""
 
-    def __init__(self, node, folder, arguments, ready=True, **more):
+    def __init__(self, node, folder, arguments, ready=True, own_place=True, **more):
         self.node = node
+        if own_place:
+            arguments = [*node_flags(folder, node.name, arguments), *arguments]
         super().__init__(
             f"ztund on {node.name}", node.netns, folder, node.name, "ztund", *arguments, ready=ready, **more)
 
@@ -117,12 +120,15 @@ class Mesh:
         """Where the certificates of `pods` come from: here the embedded authority, shared by all daemons."""
         return ["--ca-dir", self.ca_dir]
 
-    def start_ztund(self, node, pods, *more, ready=True, state=None, under=(), env=None):
-        """`under` is a program that replaces itself by ours, such as prlimit; `env` adds to the environment."""
+    def start_ztund(self, node, pods, *more, ready=True, state=None, under=(), env=None, own_place=True):
+        """`under` is a program that replaces itself by ours, such as prlimit; `env` adds to the environment.
+
+        Without `own_place` what is pinned goes where a ztund puts it that nobody told.
+        """
         arguments = ["--state", state or self.state_path, *self.identity_arguments(pods)]
         for pod in pods:
             arguments += ["--pod", pod.enrolment]
-        daemon = NodeDaemon(node, self.folder, [*arguments, *more], ready, under=under, env=env)
+        daemon = NodeDaemon(node, self.folder, [*arguments, *more], ready, own_place, under=under, env=env)
         self.daemons[node.name] = daemon
         self.stack.callback(daemon.stop)
         return daemon
@@ -140,4 +146,7 @@ class Mesh:
         return self
 
     def __exit__(self, *_):
-        self.stack.close()
+        try:
+            self.stack.close()
+        finally:
+            leave_place(self.folder)

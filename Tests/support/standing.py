@@ -38,12 +38,13 @@ class Standing:
         self.daemon, self.pods, self.pid = daemon, list(pods), daemon.pid
         self.descriptors = daemon.descriptors()
         self.memory = daemon.memory_kib()
-        self.rules = {pod.name: self._rules(pod) for pod in self.pods}
+        self.rules = {pod.name: self.rules_of(pod) for pod in self.pods}
         self.children = len(children(self.pid))
         forget_peak(self.pid)
 
     @staticmethod
-    def _rules(pod):
+    def rules_of(pod):
+        """What capture leaves to be seen: the number of nft rules, and routing rules."""
         # Counters in rules move; what they are attached to does not.
         routes = pod.run("ip", "rule").stdout + pod.run("ip", "-6", "rule").stdout
         return len(pod.rules().splitlines()), routes
@@ -61,7 +62,7 @@ class Standing:
         wait_for(
             lambda: daemon.memory_kib() <= self.memory + memory_kib,
             f"{daemon.name}: memory back to {self.memory} KiB ({daemon.memory_kib()} now)", seconds, 0.5)
-        assert {pod.name: self._rules(pod) for pod in self.pods} == self.rules
+        assert {pod.name: self.rules_of(pod) for pod in self.pods} == self.rules
         assert len(children(self.pid)) <= self.children
         if growth_kib is not None:
             peak = peak_kib(self.pid)

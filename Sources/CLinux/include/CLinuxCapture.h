@@ -69,8 +69,8 @@ struct zt_tcp_connection {
 // are stored.
 int zt_tcp_connections(struct zt_tcp_connection *connections, int capacity);
 
-// Whether a TCP socket listens that has the mark: 1 or 0. Takes CAP_NET_ADMIN, without which the kernel tells no marks.
-int zt_has_marked_listener(uint32_t mark);
+// How many TCP sockets listen that have the mark. Takes CAP_NET_ADMIN, without which the kernel tells no marks.
+int zt_marked_listeners(uint32_t mark);
 
 // Whether nf_tables has the table of that name in the family inet: 1 or 0.
 int zt_nft_has_table(const char *name);

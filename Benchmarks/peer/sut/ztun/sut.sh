@@ -24,15 +24,16 @@ node() { # role node-netns pod pod-netns more...
   local role=$1 netns=$2 pod=$3 podns=$4; shift 4
   [ -z "${ZTUN_MORE_STATE:-}" ] || [ "$role" != node2 ] || set -- "$@" --state "$PB_RUN/ztun-state.node2.yaml"
   launch "$role" "$netns" "$ZTUN_BIN/ztund" run "${ARGS[@]}" --run-dir "$PB_RUN/$role.run" \
-    --pod "$PB_NSNAME/$pod@/var/run/netns/$podns" "$@"
+    --bpf-dir "$PB_WORK/bpffs/$role" --pod "$PB_NSNAME/$pod@/var/run/netns/$podns" "$@"
 }
 node1()    { node node1 "$PB_NS_NODE1" client "$PB_NS_CLIENT" "$@"; }
 node2()    { node node2 "$PB_NS_NODE2" server "$PB_NS_SERVER" "$@"; }
 waypoint() { launch waypoint "$PB_NS_WAYPOINT" "$ZTUN_BIN/ztun-waypoint" run "${ARGS[@]}" --run-dir "$PB_RUN/waypoint.run" \
   --routes "$PB_RUN/ztun-routes.yaml" --workload "$PB_NSNAME/waypoint" --address "[::]:$PB_PORT_HBONE"; }
 # The bench takes the first answer for readiness; before the pod is captured that answer would come past us.
-bpffs() { # a BPF file system of our own, so that what is pinned there goes with it
-  mkdir -p "$PB_WORK/bpffs" && mount -t bpf bpf "$PB_WORK/bpffs"
+bpffs() { # a BPF file system of our own, so that what is pinned there goes with it; without one ztund takes nft and says so
+  mountpoint -q "$PB_WORK/bpffs" && return 0 # the other end of a mixed pair made it
+  mkdir -p "$PB_WORK/bpffs" && mount -t bpf bpf "$PB_WORK/bpffs" || echo "ztun: no BPF file system: capture with nft" >&2
 }
 no_bpffs() { umount -l "$PB_WORK/bpffs" 2>/dev/null; rmdir "$PB_WORK/bpffs" 2>/dev/null || true; }
 captured() { # node-netns
@@ -43,15 +44,14 @@ captured() { # node-netns
   echo "ztun: not ready, see $PB_RUN" >&2; return 1
 }
 case $1 in
-start) V=${2:-hbone} C=${3:-1}; reset_run; world; no_bpffs
+start) V=${2:-hbone} C=${3:-1}; reset_run; world; [ -n "${PB_KEEP:-}" ] || no_bpffs; bpffs
   mode=${V#hbone-}; case $mode in nft|bpf|bpf-*|libssl) V=hbone;; *) mode=;; esac
   case $V in waypoint) common TCP;; waypoint-only) [ "${UPSTREAM:-hbone}" = plain ] && common TCP || common HBONE;; *) common HBONE;; esac
   case $V in
     hbone)
       if [ -z "$mode" ]; then node2; node1
       elif [ "$mode" = libssl ]; then node2 --tls-records libssl; node1 --tls-records libssl; else
-        bpffs
-        node2 --capture "$mode" --bpf-dir "$PB_WORK/bpffs/n2"; node1 --capture "$mode" --bpf-dir "$PB_WORK/bpffs/n1"
+        node2 --capture "$mode"; node1 --capture "$mode"
       fi
       real_targets;;
     hbone-nopool)   node2; node1 --pool-max-streams 0; real_targets;;
