@@ -7,7 +7,7 @@ internal import MeshModel
 final class TLSIdentity: @unchecked Sendable {
     private let leaf: X509Reference
     private let chain: SharedChain
-    private let key: OpaquePointer
+    private let key: PrivateKey
 
     /// - Throws: `TLSFailure` when a part is unreadable or does not fit the others, or the library finds it too weak.
     init(_ credentials: TLSCredentials, for common: TLSCommonContext) throws(TLSFailure) {
@@ -18,13 +18,14 @@ final class TLSIdentity: @unchecked Sendable {
         guard let leaf else {
             throw TLSFailure(.certificateUnavailable, "the chain of \(identity) holds no certificate")
         }
-        guard let key = Self.key(credentials.keyPEM) else {
-            throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("private key of \(identity)"))
+        do throws(CertificateError) {
+            key = try PrivateKey.parse(credentials.keyPEM, "the key file of \(identity)")
+        } catch {
+            throw TLSFailure(.certificateUnavailable, "private key of \(identity): \(error)")
         }
         self.leaf = leaf
-        self.key = key
         let given = try SharedChain.of(rest)
-        guard X509_check_private_key(leaf.pointer, key) == 1 else {
+        guard X509_check_private_key(leaf.pointer, key.pointer) == 1 else {
             throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("private key of \(identity)"))
         }
         // What a session would refuse is to show now.
@@ -32,7 +33,7 @@ final class TLSIdentity: @unchecked Sendable {
             throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("no TLS session"))
         }
         defer { SSL_free(trial) }
-        guard SSL_use_cert_and_key(trial, leaf.pointer, key, given.stack, 1) == 1 else {
+        guard SSL_use_cert_and_key(trial, leaf.pointer, key.pointer, given.stack, 1) == 1 else {
             throw TLSFailure(.certificateUnavailable, TLSFailure.drainQueue("certificate of \(identity)"))
         }
         // A leaf alone may have its issuers among the roots.
@@ -43,13 +44,9 @@ final class TLSIdentity: @unchecked Sendable {
         }
     }
 
-    deinit {
-        EVP_PKEY_free(key)
-    }
-
     /// Has the session present it; false, with the reason in the library's queue, when it may not.
     func present(on ssl: OpaquePointer) -> Bool {
-        SSL_use_cert_and_key(ssl, leaf.pointer, key, chain.stack, 1) == 1
+        SSL_use_cert_and_key(ssl, leaf.pointer, key.pointer, chain.stack, 1) == 1
     }
 
     /// The first certificate of a PEM text, and the text behind it.
@@ -59,14 +56,6 @@ final class TLSIdentity: @unchecked Sendable {
             defer { BIO_free(bio) }
             guard let leaf = PEM_read_bio_X509(bio, nil, { _, _, _, _ in 0 }, nil) else { return (nil, []) }
             return (X509Reference(taking: leaf), Array(pem.suffix(Int(clamping: BIO_ctrl_pending(bio)))))
-        }
-    }
-
-    private static func key(_ pem: [UInt8]) -> OpaquePointer? {
-        pem.withUnsafeBytes { bytes in
-            guard let bio = zt_bio_of_bytes(bytes.baseAddress, Int32(clamping: bytes.count)) else { return nil }
-            defer { BIO_free(bio) }
-            return PEM_read_bio_PrivateKey(bio, nil, { _, _, _, _ in -1 }, nil)
         }
     }
 

@@ -55,7 +55,8 @@ import Testing
         ]
         flags.pods = [try #require(PodReference("x/y@/z"))]
         let made = try NodeConfiguration(flags.over(try options(Self.full)))
-        #expect(made.capture == .nft)
+        #expect(made.capture == .auto)
+        #expect(made.program.tlsRecords == .own)
         #expect(made.program.workers == .auto)
         #expect(made.pods.map(\.description) == ["x/y@/z"])
         #expect(made.program.logLevel == "debug")
@@ -79,7 +80,8 @@ import Testing
         #expect(made.program.metricsAddress.description == "[::]:15020")
         #expect(made.program.readinessAddress.description == "[::]:15021")
         #expect(made.program.poolMaxStreams == 100)
-        #expect(made.capture == .nft)
+        #expect(made.capture == .auto)
+        #expect(made.program.tlsRecords == .own)
     }
 
     @Test(arguments: [
