@@ -55,8 +55,7 @@ import Testing
         ]
         flags.pods = [try #require(PodReference("x/y@/z"))]
         let made = try NodeConfiguration(flags.over(try options(Self.full)))
-        #expect(made.capture == .auto)
-        #expect(made.program.tlsRecords == .own)
+        #expect(made.capture == .nft)
         #expect(made.program.workers == .auto)
         #expect(made.pods.map(\.description) == ["x/y@/z"])
         #expect(made.program.logLevel == "debug")
