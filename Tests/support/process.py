@@ -25,7 +25,9 @@ class Daemon:
         return self.process.pid
 
     def text(self):
-        return self.log.read_text(errors="replace")
+        """The log; of a program that runs, whole lines: what has no end yet is still being written."""
+        text = self.log.read_text(errors="replace")
+        return text[: text.rfind("\n") + 1] if self.alive() else text
 
     def lines(self, *parts):
         """Log lines that contain all of `parts`."""
