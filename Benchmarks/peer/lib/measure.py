@@ -105,7 +105,9 @@ class Bench:
         if s.a.pin:
             for r, p in s.pids:
                 for k in kids(p):
-                    for t in os.listdir(f"/proc/{k}/task"): os.sched_setaffinity(int(t), {s.cpu(1 if r.startswith("node1") else 2)})
+                    try:
+                        for t in os.listdir(f"/proc/{k}/task"): os.sched_setaffinity(int(t), {s.cpu(1 if r.startswith("node1") else 2)})
+                    except (FileNotFoundError, ProcessLookupError): pass  # A child of the start, gone since.
         if "http" in s.tgt:
             r = sp.run(ns(E["PB_NS_CLIENT"], LOAD, "probe", "-t", "15", s.tgt["http"]), stdout=sp.PIPE, text=True)
             if r.returncode:
