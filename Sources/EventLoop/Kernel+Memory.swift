@@ -15,6 +15,10 @@ extension Kernel {
     /// ``returnFreeMemory()`` does not reach. For the start of a program.
     package static func keepLittleFreeMemory() { zt_keep_little_free_memory() }
 
+    /// Unmaps the pages of this program and its libraries that hold code; what runs from then on is mapped again, from the page
+    /// cache. For once, after the start: reading state and making certificates is code that is hardly run again.
+    package static func returnCode() { zt_return_code() }
+
     /// Gives the allocator's free pages back to the kernel (malloc_trim(3)). Locks each arena in turn for the walk.
     package static func returnFreeMemory() { zt_return_free_memory() }
 }

@@ -9,10 +9,28 @@ package struct MemoryReturn: Sendable, Hashable {
     /// Nanoseconds between two walks.
     package static let interval: UInt64 = 10_000_000_000
 
+    /// Nanoseconds after the first look at which the start is over.
+    package static let start: UInt64 = 4_000_000_000
+
+    private var startedAt: UInt64?
+    private var startIsOver = false
     private var leanest: UInt64?
     private var nextAt: UInt64 = 0
 
     package init() {}
+
+    /// Whether the start is over; says so once.
+    ///
+    /// - Parameter now: monotonic nanoseconds.
+    package mutating func isStartOver(now: UInt64) -> Bool {
+        guard !startIsOver else { return false }
+        guard let startedAt else {
+            startedAt = now
+            return false
+        }
+        startIsOver = now >= startedAt + Self.start
+        return startIsOver
+    }
 
     /// Whether to return memory now.
     ///

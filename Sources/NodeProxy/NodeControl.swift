@@ -220,6 +220,7 @@ final class NodeRounds {
         }
         checkIdentities(wall)
         publish(wall)
+        if memory.isStartOver(now: Kernel.monotonicNow()) { Kernel.returnCode() }
         if let resident = Kernel.residentMemory(), memory.isDue(resident: resident, now: Kernel.monotonicNow()) {
             Kernel.returnFreeMemory()
         }

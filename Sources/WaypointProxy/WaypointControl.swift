@@ -110,6 +110,7 @@ final class WaypointRounds {
         identities.keep(exactly: Set(workload.map { [$0.identity] } ?? []))
         identities.check(now: wall / 1_000_000_000, random: { Double.random(in: -1...1) })
         publish(wall, isKnown: workload != nil)
+        if memory.isStartOver(now: Kernel.monotonicNow()) { Kernel.returnCode() }
         if let resident = Kernel.residentMemory(), memory.isDue(resident: resident, now: Kernel.monotonicNow()) {
             Kernel.returnFreeMemory()
         }

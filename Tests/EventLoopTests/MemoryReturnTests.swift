@@ -18,6 +18,24 @@ import Testing
         #expect(decisions(moments) == [false, true, false, false, true])
     }
 
+    @Test func theStartIsOverOnce() {
+        var decision = MemoryReturn()
+        let moments: [UInt64] = [7, 8, 10, 11, 12, 60]
+        let answers = moments.map { decision.isStartOver(now: $0 * 1_000_000_000) }
+        #expect(answers == [false, false, false, true, false, false])
+    }
+
+    /// What runs on comes back.
+    @Test func codeThatWasReturnedRunsOn() {
+        // Other tests take memory meanwhile.
+        let hasShrunk = (0..<100).contains { _ in
+            let before = Kernel.residentMemory() ?? 0
+            Kernel.returnCode()
+            return Kernel.residentMemory() ?? .max < before
+        }
+        #expect(hasShrunk)
+    }
+
     @Test func theLeanestMomentIsTheMeasure() {
         #expect(decisions([(60, 1), (20, 2), (30, 3)]) == [false, false, true])
     }

@@ -93,6 +93,8 @@ long zt_resident_memory(void);
 // Bytes that malloc has given out in all arenas and not got back.
 size_t zt_heap_in_use(void);
 void zt_return_free_memory(void);
+// Unmaps the pages of code that nobody has needed since; they come back one by one where it runs.
+void zt_return_code(void);
 void zt_keep_little_free_memory(void);
 int zt_block_sigpipe(void);
 // Lowers the calling thread's weight by five steps of niceness and asks for slices of 0.1 ms.
