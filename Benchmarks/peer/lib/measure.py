@@ -162,7 +162,7 @@ class Bench:
             if n:
                 p = sp.Popen(ns(E["PB_NS_CLIENT"], LOAD, "idle", "-n", str(n), s.tgt["http"]), stdout=sp.PIPE, text=True)
                 info = last_json(p.stdout.readline())
-            time.sleep(1.0)
+            time.sleep(1.0 if n else 6.0)  # Idle is when the start is over.
             m = {r: mem(q) for r, q in s.pids}
             s.emit({**base, "figure": f"mem-{n}", **info, "mem": m})
             if p: p.terminate(); p.wait(); time.sleep(2.0 if n > 1000 else 0.5)
